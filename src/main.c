@@ -1,0 +1,7 @@
+#include <stdio.h>
+
+int main(void)
+{
+    puts("pghttpd " PGHTTPD_VERSION);
+    return 0;
+}

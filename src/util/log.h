@@ -1,0 +1,33 @@
+/* log: the program's own words, one logfmt line an event on stderr: ts=... level=... msg="..." key=value.
+ *
+ * Every byte that comes from outside passes log_quote, so that nobody can forge a line. Secrets are never
+ * passed in. This is one of the two places with state of the whole process (the sink and its level). */
+#ifndef PGH_UTIL_LOG_H
+#define PGH_UTIL_LOG_H
+
+#include "util/buf.h"
+
+enum log_level { LOG_CRIT, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+void log_set_level(enum log_level);
+enum log_level log_get_level(void);
+bool log_level_parse(struct str name, enum log_level *out);
+
+/* A whole line; the message is printf-formatted and quoted as one value. Any thread. */
+void log_line(enum log_level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+#define log_crit(...) log_line(LOG_CRIT, __VA_ARGS__)
+#define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
+#define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+
+/* Appends s as a logfmt value: bare when it is plain, else in quotes with \" \\ \n \r \t \xNN. At most
+ * LOG_VALUE_MAX bytes of s, then "...". */
+#define LOG_VALUE_MAX 2048
+void log_quote(struct buf *line, struct str s);
+
+/* Writes a finished line (no newline) with one write(2); for the access log. */
+void log_raw(struct str line);
+
+#endif
