@@ -1,8 +1,9 @@
 /* app: what the whole process shares, and what one worker owns.
  *
- * struct app is immutable after start but for the snapshots, which are swapped whole by reference count.
- * struct worker is one thread: its loop, its HTTP server, its pools, its streams; nothing in it is touched by
- * another thread. main.c makes both and is the only place that knows the order of starting and stopping. */
+ * struct app is immutable after start but for the snapshots, which are swapped whole by reference
+ * count. struct worker is one thread: its loop, its HTTP server, its pools, its streams; nothing in
+ * it is touched by another thread. main.c makes both and is the only place that knows the order of
+ * starting and stopping. */
 #ifndef PGH_APP_H
 #define PGH_APP_H
 

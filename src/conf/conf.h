@@ -1,12 +1,12 @@
 /* conf: every setting of the program, as one immutable value.
  *
- * One const table in conf_table.c describes each key (name, type, default, bounds, reloadable, who else may set
- * it, one line of doc); --help, --example, --dump-config, the README's table and the loader all come from it.
- * To add a setting: a field here, a row there.
+ * One const table in conf_table.c describes each key (name, type, default, bounds, reloadable, who
+ * else may set it, one line of doc); --help, --example, --dump-config, the README's table and the
+ * loader all come from it. To add a setting: a field here, a row there.
  *
- * Precedence: command line, in-database settings, environment (PGHTTPD_KEY, then PGRST_KEY), file, default.
- * A struct conf never changes after conf_load: a reload makes a new one. It is reference-counted, and any
- * thread may hold a reference. Strings in it live as long as it does. */
+ * Precedence: command line, in-database settings, environment (PGHTTPD_KEY, then PGRST_KEY), file,
+ * default. A struct conf never changes after conf_load: a reload makes a new one. It is
+ * reference-counted, and any thread may hold a reference. Strings in it live as long as it does. */
 #ifndef PGH_CONF_CONF_H
 #define PGH_CONF_CONF_H
 
@@ -119,7 +119,8 @@ enum conf_action {
     CONF_HEALTHCHECK
 };
 
-/* The sources of one load, kept for reloads. in_db holds (key, value) pairs read from the database, or NULL. */
+/* The sources of one load, kept for reloads. in_db holds (key, value) pairs read from the database,
+ * or NULL. */
 struct conf_sources {
     int argc;
     char *const *argv;
@@ -128,9 +129,10 @@ struct conf_sources {
     size_t n_in_db;
 };
 
-/* Reads all sources. On failure err's message names file, line, key and what would be right; warnings
- * (unknown PGHTTPD_ variables) are logged. *action is set even when it is not CONF_RUN. */
-MUSTCHECK struct conf *conf_load(const struct conf_sources *, enum conf_action *action, struct err *);
+/* Reads all sources. On failure err's message names file, line, key and what would be right;
+ * warnings (unknown PGHTTPD_ variables) are logged. *action is set even when it is not CONF_RUN. */
+MUSTCHECK struct conf *conf_load(const struct conf_sources *, enum conf_action *action,
+                                 struct err *);
 struct conf *conf_ref(struct conf *);
 void conf_unref(struct conf *);
 
@@ -139,7 +141,7 @@ const struct conf_database *conf_database(const struct conf *, struct str name);
 
 struct buf;
 void conf_print_help(struct buf *out);
-void conf_print_example(struct buf *out);                   /* config/pghttpd.conf is made with it */
+void conf_print_example(struct buf *out); /* config/pghttpd.conf is made with it */
 void conf_print_dump(const struct conf *, struct buf *out); /* secrets as *** */
 void conf_print_markdown(struct buf *out);                  /* README's table */
 

@@ -1,12 +1,13 @@
 /* pool: the connections of one (database, login) on one worker, and who may use them when.
  *
- * struct db_pools holds all pools of a worker. A pool is made at first use and ends when it has been idle;
- * a pointer to one is good until the next turn of the loop: ask for it in each request.
+ * struct db_pools holds all pools of a worker. A pool is made at first use and ends when it has
+ * been idle; a pointer to one is good until the next turn of the loop: ask for it in each request.
  *
  * Own login: the server's connection string; used by REST, events and open /sql.
- * Client logins: user, password, options and application_name come from the client, host and port never do.
- * Such a pool exists only after its first successful authentication; a job that waits for it fails with
- * PostgreSQL's own 28P01 when the login is refused. The key contains a keyed hash of the password. */
+ * Client logins: user, password, options and application_name come from the client, host and port
+ * never do. Such a pool exists only after its first successful authentication; a job that waits for
+ * it fails with PostgreSQL's own 28P01 when the login is refused. The key contains a keyed hash of
+ * the password. */
 #ifndef PGH_DB_POOL_H
 #define PGH_DB_POOL_H
 
@@ -29,14 +30,15 @@ void db_budget_free(struct db_budget *);
 
 struct db_pools *db_pools_new(struct loop *, struct conf *, struct db_budget *);
 void db_pools_reconfigure(struct db_pools *, struct conf *);
-/* Stops taking jobs; on_drained runs (once) when the last running job ended and all connections are closed. */
+/* Stops taking jobs; on_drained runs (once) when the last running job ended and all connections are
+ * closed. */
 void db_pools_drain(struct db_pools *, void (*on_drained)(void *), void *arg);
 void db_pools_free(struct db_pools *); /* closes what is left; waiting jobs end as DB_NOT_SENT */
 
 struct db_pool *db_pools_own(struct db_pools *, const struct conf_database *);
 /* NULL with err for what is refused before connecting: empty password, NUL, too many attempts. */
-MUSTCHECK struct db_pool *db_pools_login(struct db_pools *, const struct conf_database *, const struct db_login *,
-                                         struct err *);
+MUSTCHECK struct db_pool *db_pools_login(struct db_pools *, const struct conf_database *,
+                                         const struct db_login *, struct err *);
 
 /* Is the database reachable right now, as far as the pool knows? reason says why not. */
 bool db_pool_up(const struct db_pool *, const char **reason);
@@ -46,7 +48,8 @@ struct db_pool_stats {
     uint64_t jobs, timeouts, connects, connect_failures, resets, resends, cancels;
 };
 void db_pools_each(struct db_pools *,
-                   void (*fn)(void *arg, const char *database, const char *user, const struct db_pool_stats *),
+                   void (*fn)(void *arg, const char *database, const char *user,
+                              const struct db_pool_stats *),
                    void *arg);
 
 #endif

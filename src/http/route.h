@@ -1,18 +1,22 @@
-/* route: one const entry per endpoint, in the endpoint's own file under src/api; the table of all is api/routes.c.
+/* route: one const entry per endpoint, in the endpoint's own file under src/api; the table of all
+ * is api/routes.c.
  *
- * path is matched on the raw (percent-encoded) path. "/sql" matches exactly; "/listen/" with a slash at its end matches
- * everything below, and the remainder is req->rest. Each route also stands under /db/NAME (flag ROUTE_DATABASE)
- * and under /-/ . ROUTE_REST is mounted at rest-path. When rest-path is "" REST owns every path that is not under
- * /-/ (PostgREST drop-in). Answers for unknown paths and methods come from the router, through fail(). */
+ * path is matched on the raw (percent-encoded) path. "/sql" matches exactly; "/listen/" with a
+ * slash at its end matches everything below, and the remainder is req->rest. Each route also stands
+ * under /db/NAME (flag ROUTE_DATABASE) and under /-/ . ROUTE_REST is mounted at rest-path. When
+ * rest-path is "" REST owns every path that is not under
+ * /-/ (PostgREST drop-in). Answers for unknown paths and methods come from the router, through
+ * fail(). */
 #ifndef PGH_HTTP_ROUTE_H
 #define PGH_HTTP_ROUTE_H
 
 #include "http/server.h"
 
 enum route_flags {
-    ROUTE_DATABASE = 1,    /* also /db/NAME/... */
-    ROUTE_REST = 2,        /* mounted at rest-path, all methods */
-    ROUTE_GUARDED = 4,     /* web pages of foreign origins are refused before run: /sql, /copy, /notify */
+    ROUTE_DATABASE = 1, /* also /db/NAME/... */
+    ROUTE_REST = 2,     /* mounted at rest-path, all methods */
+    ROUTE_GUARDED =
+        4, /* web pages of foreign origins are refused before run: /sql, /copy, /notify */
     ROUTE_BODY_STREAM = 8, /* body goes to http_body_sink */
     ROUTE_NO_BODY = 16,    /* a body is refused: 400 */
     ROUTE_ADMIN = 32,      /* admin port only */
@@ -21,7 +25,8 @@ enum route_flags {
 
 struct route {
     const char *name;    /* label in metrics and log: "sql" */
-    const char *methods; /* "GET, POST"; HEAD is implied by GET; OPTIONS is answered by cors.c unless listed */
+    const char *methods; /* "GET, POST"; HEAD is implied by GET; OPTIONS is answered by cors.c
+                            unless listed */
     const char *path;
     unsigned flags;
     void (*run)(struct worker *, struct http_req *);

@@ -1,10 +1,11 @@
-/* server: HTTP/1.1 (RFC 9110, 9112) for one worker, by libmicrohttpd in external epoll mode on our loop.
- * src/http/server*.c are the only files that know libmicrohttpd.
+/* server: HTTP/1.1 (RFC 9110, 9112) for one worker, by libmicrohttpd in external epoll mode on our
+ * loop. src/http/server*.c are the only files that know libmicrohttpd.
  *
- * Life of a request: head and body arrive (bounded) -> its route's run() is called once, on the loop ->
- * exactly one of http_reply, http_stream or http_takeover, now or in a later turn -> the reply is sent -> the
- * request is freed. A client that leaves earlier: on_gone runs (once), and from then on the handler must not
- * touch the request. Everything a request points at lives in its arena until then.
+ * Life of a request: head and body arrive (bounded) -> its route's run() is called once, on the
+ * loop -> exactly one of http_reply, http_stream or http_takeover, now or in a later turn -> the
+ * reply is sent -> the request is freed. A client that leaves earlier: on_gone runs (once), and
+ * from then on the handler must not touch the request. Everything a request points at lives in its
+ * arena until then.
  *
  * Header values are borrowed from the connection until the reply is queued. */
 #ifndef PGH_HTTP_SERVER_H
@@ -19,20 +20,30 @@ struct worker;
 struct http_server;
 struct route;
 
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_PATCH,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_OTHER
+};
 
 struct http_req {
     struct worker *worker;
     const struct route *route;
     enum http_method method;
     struct str method_name;
-    struct str target; /* as sent: path and query, percent-encoded */
-    struct str path;   /* raw path as sent, without the query */
+    struct str target;   /* as sent: path and query, percent-encoded */
+    struct str path;     /* raw path as sent, without the query */
+    struct str rest;     /* raw path behind the route's own part, e.g. "items" of /rest/items or
+                            "orders" of /listen/orders */
+    struct str query;    /* raw, behind the '?'; p == NULL when there was none */
+    struct str database; /* decoded NAME of /db/NAME/..., empty for the configured one */
     struct str
-        rest; /* raw path behind the route's own part, e.g. "items" of /rest/items or "orders" of /listen/orders */
-    struct str query;       /* raw, behind the '?'; p == NULL when there was none */
-    struct str database;    /* decoded NAME of /db/NAME/..., empty for the configured one */
-    struct str body;        /* whole and inflated; routes with ROUTE_BODY_STREAM get it through on_body instead */
+        body; /* whole and inflated; routes with ROUTE_BODY_STREAM get it through on_body instead */
     struct str address;     /* the client's, X-Forwarded-For respected where the proxy is trusted */
     struct str id;          /* request id: the client's X-Request-Id when it is decent, else ours */
     struct str traceparent; /* W3C trace context as sent when decent, else empty */
@@ -42,13 +53,17 @@ struct http_req {
     void *state; /* the handler's own */
 };
 
-/* Request headers, names without regard to case; {NULL, 0} when absent. http_headers calls fn for each line. */
+/* Request headers, names without regard to case; {NULL, 0} when absent. http_headers calls fn for
+ * each line. */
 struct str http_header(const struct http_req *, const char *name);
-void http_headers(const struct http_req *, void (*fn)(void *arg, struct str name, struct str value), void *arg);
+void http_headers(const struct http_req *, void (*fn)(void *arg, struct str name, struct str value),
+                  void *arg);
 
-/* Response headers. False (and nothing added) when name or value break RFC 9110 or are the server's own. */
+/* Response headers. False (and nothing added) when name or value break RFC 9110 or are the server's
+ * own. */
 bool http_add_header(struct http_req *, struct str name, struct str value);
-void http_set_header(struct http_req *, struct str name, struct str value); /* replaces those of this name */
+void http_set_header(struct http_req *, struct str name,
+                     struct str value); /* replaces those of this name */
 bool http_has_header(const struct http_req *, struct str name);
 
 /* Answers. content_type p == NULL: no Content-Type. body may be NULL (empty); its memory is taken.
@@ -59,18 +74,21 @@ void http_reply_static(struct http_req *, int status, struct str content_type,
                        struct str body); /* bytes live for ever */
 
 /* A body of unknown length, pulled with backpressure. pull appends to out up to about want bytes.
- * HTTP_WAIT: nothing now, http_stream_wake will be called. HTTP_BREAK: cut the body so that it does not look whole. */
+ * HTTP_WAIT: nothing now, http_stream_wake will be called. HTTP_BREAK: cut the body so that it does
+ * not look whole. */
 enum http_pull { HTTP_MORE, HTTP_WAIT, HTTP_END, HTTP_BREAK };
 struct http_source {
     enum http_pull (*pull)(void *arg, struct buf *out, size_t want);
-    void (*closed)(void *arg); /* exactly once, at the end or when the client left; replaces on_gone */
+    void (*closed)(
+        void *arg); /* exactly once, at the end or when the client left; replaces on_gone */
 };
-void http_stream(struct http_req *, int status, struct str content_type, const struct http_source *, void *arg);
+void http_stream(struct http_req *, int status, struct str content_type, const struct http_source *,
+                 void *arg);
 void http_stream_wake(struct http_req *);
 
-/* A request body in pieces, for ROUTE_BODY_STREAM: run() is called at the head and sets this. on_body returns
- * false to say: full, call http_body_resume for more. at_end tells the last (possibly empty) piece; a body that
- * was cut off ends in on_gone instead. */
+/* A request body in pieces, for ROUTE_BODY_STREAM: run() is called at the head and sets this.
+ * on_body returns false to say: full, call http_body_resume for more. at_end tells the last
+ * (possibly empty) piece; a body that was cut off ends in on_gone instead. */
 struct http_body_sink {
     bool (*on_body)(void *arg, struct str piece, bool at_end);
 };
@@ -80,15 +98,17 @@ void http_body_resume(struct http_req *);
 /* The client left before the answer was complete. Set it to NULL once it no longer matters. */
 void http_on_gone(struct http_req *, void (*fn)(void *arg), void *arg);
 
-/* The socket is the caller's from here on (non-blocking, TCP_NODELAY set): it writes the head itself and closes it.
- * GET and HEAD without a body only. -1: no descriptor left, answer 503. The request is over afterwards (and logged
- * as `status`). Only inside run() or in a later turn before any answer. */
+/* The socket is the caller's from here on (non-blocking, TCP_NODELAY set): it writes the head
+ * itself and closes it. GET and HEAD without a body only. -1: no descriptor left, answer 503. The
+ * request is over afterwards (and logged as `status`). Only inside run() or in a later turn before
+ * any answer. */
 MUSTCHECK int http_takeover(struct http_req *, int status);
 
 /* For the access log and Server-Timing. */
 void http_set_times(struct http_req *, uint64_t queue_us, uint64_t connect_us, uint64_t db_us);
 
-/* The server of one worker. listen_fd is shared or the worker's own; the server closes nothing it was given. */
+/* The server of one worker. listen_fd is shared or the worker's own; the server closes nothing it
+ * was given. */
 struct http_server_spec {
     struct loop *loop;
     struct worker *worker;
@@ -99,13 +119,17 @@ struct http_server_spec {
 };
 MUSTCHECK struct http_server *http_server_new(const struct http_server_spec *, struct err *);
 void http_server_reconfigure(struct http_server *, struct conf *);
-void http_server_quiesce(struct http_server *);               /* accepts nothing more; what runs goes on */
-unsigned http_server_connections(const struct http_server *); /* open ones, idle keep-alive not counted after quiesce */
-void http_server_free(struct http_server *);                  /* ends everything that is left */
-void http_server_metrics(const struct http_server *, struct buf *out); /* samples only, labelled by route */
+void http_server_quiesce(struct http_server *); /* accepts nothing more; what runs goes on */
+unsigned http_server_connections(
+    const struct http_server *); /* open ones, idle keep-alive not counted after quiesce */
+void http_server_free(struct http_server *); /* ends everything that is left */
+void http_server_metrics(const struct http_server *,
+                         struct buf *out); /* samples only, labelled by route */
 
-/* Listening sockets, made in main before the workers start; unix sockets too. Errors name address and reason. */
-MUSTCHECK int http_listen_tcp(const char *host, unsigned port, bool reuseport, unsigned *bound_port, struct err *);
+/* Listening sockets, made in main before the workers start; unix sockets too. Errors name address
+ * and reason. */
+MUSTCHECK int http_listen_tcp(const char *host, unsigned port, bool reuseport, unsigned *bound_port,
+                              struct err *);
 MUSTCHECK int http_listen_unix(const char *path, unsigned mode, struct err *);
 
 #endif

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The first block fits a usual request; later ones double, so that a big request needs few of them. */
+/* The first block fits a usual request; later ones double, so that a big request needs few of them.
+ */
 #define FIRST_BLOCK 4000
 #define ALIGNMENT alignof(max_align_t)
 

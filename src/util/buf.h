@@ -29,7 +29,8 @@ void buf_add(struct buf *b, const void *p, size_t n);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_u64(struct buf *b, uint64_t v);
 void buf_i64(struct buf *b, int64_t v);
-/* Takes the memory out: the caller frees it with free(). *n is its length; the buffer is empty again. */
+/* Takes the memory out: the caller frees it with free(). *n is its length; the buffer is empty
+ * again. */
 char *buf_take(struct buf *b, size_t *n);
 
 static inline bool buf_broken(const struct buf *b)

@@ -19,7 +19,8 @@ struct err {
     unsigned retry_after;    /* seconds, for 503; 0 = no header */
 };
 
-/* Fills err and returns false, so that `return err_set(err, 400, "PGRST100", ...)` reads as one line. */
+/* Fills err and returns false, so that `return err_set(err, 400, "PGRST100", ...)` reads as one
+ * line. */
 bool err_set(struct err *err, int status, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 static inline void err_clear(struct err *err)

@@ -1,7 +1,9 @@
-/* log: the program's own words, one logfmt line an event on stderr: ts=... level=... msg="..." key=value.
+/* log: the program's own words, one logfmt line an event on stderr: ts=... level=... msg="..."
+ * key=value.
  *
- * Every byte that comes from outside passes log_quote, so that nobody can forge a line. Secrets are never
- * passed in. This is one of the two places with state of the whole process (the sink and its level). */
+ * Every byte that comes from outside passes log_quote, so that nobody can forge a line. Secrets are
+ * never passed in. This is one of the two places with state of the whole process (the sink and its
+ * level). */
 #ifndef PGH_UTIL_LOG_H
 #define PGH_UTIL_LOG_H
 
@@ -22,8 +24,8 @@ void log_line(enum log_level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 
-/* Appends s as a logfmt value: bare when it is plain, else in quotes with \" \\ \n \r \t \xNN. At most
- * LOG_VALUE_MAX bytes of s, then "...". */
+/* Appends s as a logfmt value: bare when it is plain, else in quotes with \" \\ \n \r \t \xNN. At
+ * most LOG_VALUE_MAX bytes of s, then "...". */
 #define LOG_VALUE_MAX 2048
 void log_quote(struct buf *line, struct str s);
 

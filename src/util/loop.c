@@ -48,7 +48,8 @@ struct loop *loop_new(struct err *err)
     struct event_config *config = event_config_new();
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (config) {
-        event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+        event_config_set_flag(config,
+                              EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
         l->base = event_base_new_with_config(config);
         event_config_free(config);
     }
@@ -130,7 +131,8 @@ static bool run_phase(struct loop *l, enum loop_phase phase)
     return any;
 }
 
-/* Completions cause flushes, flushes cause completions, both cause kicks: go round until all is quiet. */
+/* Completions cause flushes, flushes cause completions, both cause kicks: go round until all is
+ * quiet. */
 static void after_turn(struct loop *l)
 {
     bool any;
@@ -205,7 +207,8 @@ void loop_timer_init(struct loop_timer *t, struct loop *l, void (*fn)(void *), v
 
 void loop_timer_set(struct loop_timer *t, uint64_t after_us)
 {
-    struct timeval tv = {.tv_sec = (time_t)(after_us / 1000000), .tv_usec = (suseconds_t)(after_us % 1000000)};
+    struct timeval tv = {.tv_sec = (time_t)(after_us / 1000000),
+                         .tv_usec = (suseconds_t)(after_us % 1000000)};
     evtimer_add(&t->ev, &tv);
 }
 

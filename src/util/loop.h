@@ -1,10 +1,12 @@
 /* loop: one event loop per worker thread: libevent's base plus the work done after each turn.
  *
- * A turn is event_base_loop(EVLOOP_ONCE), then the phases of enum loop_phase in order, repeated until
- * none is left, and at last the frees. This is where batching comes from: however many requests of a
- * turn touched a connection, it is flushed once; however many were answered, the HTTP library runs once.
+ * A turn is event_base_loop(EVLOOP_ONCE), then the phases of enum loop_phase in order, repeated
+ * until none is left, and at last the frees. This is where batching comes from: however many
+ * requests of a turn touched a connection, it is flushed once; however many were answered, the HTTP
+ * library runs once.
  *
- * Everything here belongs to the thread that runs the loop, but loop_wake, which any thread may call.
+ * Everything here belongs to the thread that runs the loop, but loop_wake, which any thread may
+ * call.
  *
  *     struct loop_task done = LOOP_TASK(on_done, job);
  *     loop_defer(loop, LOOP_COMPLETE, &done);   -- runs this turn; a task already queued stays once
@@ -21,7 +23,7 @@ enum loop_phase {
     LOOP_COMPLETE, /* completions: tell callers that their work ended */
     LOOP_FLUSH,    /* one libpq flush per touched connection */
     LOOP_KICK,     /* one run of the HTTP library if anything was resumed */
-    LOOP_FREE,     /* frees of what died this turn; nothing may be queued to other phases from here */
+    LOOP_FREE, /* frees of what died this turn; nothing may be queued to other phases from here */
     LOOP_PHASES
 };
 
@@ -44,7 +46,8 @@ struct event_base *loop_base(struct loop *);
 void loop_defer(struct loop *, enum loop_phase, struct loop_task *);
 void loop_undefer(struct loop_task *); /* takes it out again if it is queued */
 
-/* Frees p with free_fn at the end of this turn, when no callback of the turn can point at it any more. */
+/* Frees p with free_fn at the end of this turn, when no callback of the turn can point at it any
+ * more. */
 void loop_free_later(struct loop *, void (*free_fn)(void *), void *p);
 
 uint64_t loop_now_us(const struct loop *); /* monotonic microseconds; read once a turn */
@@ -54,7 +57,8 @@ void loop_run(struct loop *); /* until loop_stop */
 void loop_stop(struct loop *);
 void loop_wake(struct loop *); /* any thread, any signal handler: makes the loop turn once */
 
-/* A timer: embedded, re-armed by loop_timer_set, silenced by loop_timer_stop. fn runs inside the turn. */
+/* A timer: embedded, re-armed by loop_timer_set, silenced by loop_timer_stop. fn runs inside the
+ * turn. */
 struct loop_timer {
     struct event ev;
     struct loop *loop;

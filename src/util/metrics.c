@@ -2,8 +2,9 @@
 
 #include <stdio.h>
 
-static const double bucket_seconds[METRICS_BUCKETS] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
-                                                       0.05,   0.1,     0.25,   0.5,   1,      2.5,   5,    10};
+static const double bucket_seconds[METRICS_BUCKETS] = {
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
+    0.05,   0.1,     0.25,   0.5,   1,      2.5,   5,    10};
 
 void metrics_head(struct buf *out, const char *name, enum metrics_kind kind, const char *help)
 {
@@ -57,16 +58,18 @@ void metrics_observe(struct metrics_histogram *h, uint64_t us)
     h->count++;
 }
 
-void metrics_histogram(struct buf *out, const char *name, const char *labels, const struct metrics_histogram *h)
+void metrics_histogram(struct buf *out, const char *name, const char *labels,
+                       const struct metrics_histogram *h)
 {
     const char *comma = labels && *labels ? "," : "";
     uint64_t below = 0;
     for (size_t i = 0; i < METRICS_BUCKETS; i++) {
         below += h->bucket[i];
-        buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %lu\n", name, labels ? labels : "", comma, bucket_seconds[i],
-                   (unsigned long)below);
+        buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %lu\n", name, labels ? labels : "", comma,
+                   bucket_seconds[i], (unsigned long)below);
     }
-    buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %lu\n", name, labels ? labels : "", comma, (unsigned long)h->count);
+    buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %lu\n", name, labels ? labels : "", comma,
+               (unsigned long)h->count);
     char full[128];
     snprintf(full, sizeof full, "%s_sum", name);
     metrics_double(out, full, labels, (double)h->sum_us / 1e6);

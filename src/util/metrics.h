@@ -1,7 +1,7 @@
 /* metrics: counters, gauges and histograms in Prometheus's text format 0.0.4.
  *
- * A module keeps its numbers in its own struct (plain uint64_t, one writer: the worker's thread) and appends
- * them here when asked; readers of other threads load them relaxed. */
+ * A module keeps its numbers in its own struct (plain uint64_t, one writer: the worker's thread)
+ * and appends them here when asked; readers of other threads load them relaxed. */
 #ifndef PGH_UTIL_METRICS_H
 #define PGH_UTIL_METRICS_H
 
@@ -11,7 +11,8 @@ enum metrics_kind { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM };
 
 /* # HELP and # TYPE; call once per name, before its samples. */
 void metrics_head(struct buf *out, const char *name, enum metrics_kind, const char *help);
-/* One sample. labels is NULL or a finished list: route="/sql",status="200" (values escaped with metrics_label). */
+/* One sample. labels is NULL or a finished list: route="/sql",status="200" (values escaped with
+ * metrics_label). */
 void metrics_u64(struct buf *out, const char *name, const char *labels, uint64_t value);
 void metrics_double(struct buf *out, const char *name, const char *labels, double value);
 void metrics_label(struct buf *out, const char *key, struct str value); /* key="escaped value" */
@@ -23,6 +24,7 @@ struct metrics_histogram {
     uint64_t sum_us, count;
 };
 void metrics_observe(struct metrics_histogram *, uint64_t us);
-void metrics_histogram(struct buf *out, const char *name, const char *labels, const struct metrics_histogram *);
+void metrics_histogram(struct buf *out, const char *name, const char *labels,
+                       const struct metrics_histogram *);
 
 #endif

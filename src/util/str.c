@@ -26,7 +26,8 @@ bool str_next(struct str *rest, char separator, struct str *part)
         return false;
     size_t end = str_find(*rest, separator, 0);
     *part = (struct str){rest->p, end};
-    *rest = end == rest->n ? (struct str){NULL, 0} : (struct str){rest->p + end + 1, rest->n - end - 1};
+    *rest =
+        end == rest->n ? (struct str){NULL, 0} : (struct str){rest->p + end + 1, rest->n - end - 1};
     return true;
 }
 
@@ -57,7 +58,8 @@ bool str_i64(struct str s, int64_t *out)
     return true;
 }
 
-/* Length of the sequence that a lead byte opens and the bounds of its second byte (RFC 3629, section 4). */
+/* Length of the sequence that a lead byte opens and the bounds of its second byte (RFC 3629,
+ * section 4). */
 static size_t utf8_sequence(unsigned char lead, unsigned char *low, unsigned char *high)
 {
     *low = 0x80, *high = 0xbf;

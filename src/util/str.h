@@ -1,4 +1,5 @@
-/* str: borrowed bytes with a length. Not NUL-terminated; whoever hands one out says how long it lives. */
+/* str: borrowed bytes with a length. Not NUL-terminated; whoever hands one out says how long it
+ * lives. */
 #ifndef PGH_UTIL_STR_H
 #define PGH_UTIL_STR_H
 
@@ -56,7 +57,8 @@ struct str str_trim(struct str s);
 /* Position of the first c at or after from, or s.n. */
 size_t str_find(struct str s, char c, size_t from);
 
-/* The part before the next separator; moves *rest behind it. False when *rest is used up (p == NULL). */
+/* The part before the next separator; moves *rest behind it. False when *rest is used up (p ==
+ * NULL). */
 bool str_next(struct str *rest, char separator, struct str *part);
 
 /* A whole decimal number, no sign, no spaces; false when it is anything else or over max. */
@@ -64,14 +66,17 @@ MUSTCHECK bool str_u64(struct str s, uint64_t max, uint64_t *out);
 /* The same with an optional leading minus. */
 MUSTCHECK bool str_i64(struct str s, int64_t *out);
 
-/* Valid UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). NUL counts as valid. */
+/* Valid UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). NUL counts as valid.
+ */
 bool str_utf8(struct str s);
 
 /* Percent-decodes in place of out (at least s.n bytes); plus_is_space as in forms. A stray % is
  * false unless lenient, where it stays as it is. */
-MUSTCHECK bool str_percent_decode(struct str s, bool plus_is_space, bool lenient, char *out, size_t *n);
+MUSTCHECK bool str_percent_decode(struct str s, bool plus_is_space, bool lenient, char *out,
+                                  size_t *n);
 
-/* Keyed hash of bytes (SipHash-1-3): keys come from clients, so the secret differs in each process. */
+/* Keyed hash of bytes (SipHash-1-3): keys come from clients, so the secret differs in each process.
+ */
 uint64_t str_hash(struct str s);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "util/xalloc.h"
 
-#define HASH_FUNCTION(keyptr, keylen, hashv)                                                                           \
+#define HASH_FUNCTION(keyptr, keylen, hashv)                                                       \
     ((hashv) = (unsigned)str_hash((struct str){(const char *)(keyptr), (keylen)}))
 #include <uthash.h>
 

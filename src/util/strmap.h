@@ -1,5 +1,5 @@
-/* strmap: strings to pointers. Keys are copied; values are the caller's. Hashed with the keyed str_hash,
- * because keys come from clients. Belongs to one thread. */
+/* strmap: strings to pointers. Keys are copied; values are the caller's. Hashed with the keyed
+ * str_hash, because keys come from clients. Belongs to one thread. */
 #ifndef PGH_UTIL_STRMAP_H
 #define PGH_UTIL_STRMAP_H
 
