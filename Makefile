@@ -6,7 +6,7 @@ BUILD := build/$(MODE)
 CC ?= gcc
 VERSION := $(shell cat VERSION 2>/dev/null || echo 0.1.0)
 
-PKGS := libmicrohttpd libevent_core libpq libcjson libjose libconfuse zlib libcrypto
+PKGS := libmicrohttpd libevent_core libpq libcjson jose libconfuse zlib libcrypto
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
     -Wpointer-arith -Wwrite-strings -Wcast-qual -Wformat=2 -Wundef -Wvla -Wimplicit-fallthrough -Wconversion \
     -Wswitch-enum -Wnull-dereference
@@ -34,7 +34,7 @@ $(BUILD)/pghttpd: $(BUILD)/src/main.o $(BUILD)/libpghttpd.a
 
 $(BUILD)/libpghttpd.a: $(OBJ)
 	rm -f $@
-	ar rcs $@ $^
+	ar qcs $@ $^
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

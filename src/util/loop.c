@@ -1,5 +1,6 @@
 #include "util/loop.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -16,6 +17,11 @@ struct garbage {
     void *p;
 };
 
+struct posted {
+    void (*fn)(void *);
+    void *arg;
+};
+
 struct loop {
     struct event_base *base;
     struct loop_queue queue[LOOP_PHASES];
@@ -25,6 +31,9 @@ struct loop {
     int wake_fd;
     struct event *wake_ev;
     bool stopped;
+    pthread_mutex_t post_lock; /* guards the three below */
+    struct posted *posted;
+    size_t posted_n, posted_cap;
 };
 
 static uint64_t monotonic_us(void)
@@ -34,18 +43,33 @@ static uint64_t monotonic_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+/* Takes the whole list out under the lock, so that what runs may post again. */
+static void run_posted(struct loop *l)
+{
+    pthread_mutex_lock(&l->post_lock);
+    struct posted *list = l->posted;
+    size_t n = l->posted_n;
+    l->posted = NULL;
+    l->posted_n = l->posted_cap = 0;
+    pthread_mutex_unlock(&l->post_lock);
+    for (size_t i = 0; i < n; i++)
+        list[i].fn(list[i].arg);
+    free(list);
+}
+
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     uint64_t count;
-    (void)what, (void)arg;
-    if (read(fd, &count, sizeof count) < 0)
-        return; /* someone else's wake took it: the turn happens all the same */
+    (void)what;
+    if (read(fd, &count, sizeof count) > 0)
+        run_posted(arg);
 }
 
 struct loop *loop_new(struct err *err)
 {
     struct loop *l = xcalloc(1, sizeof *l);
     struct event_config *config = event_config_new();
+    pthread_mutex_init(&l->post_lock, NULL);
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (config) {
         event_config_set_flag(config,
@@ -85,6 +109,8 @@ void loop_free(struct loop *l)
     if (l->wake_fd >= 0)
         close(l->wake_fd);
     free(l->garbage);
+    free(l->posted);
+    pthread_mutex_destroy(&l->post_lock);
     free(l);
 }
 
@@ -188,6 +214,20 @@ void loop_wake(struct loop *l)
     uint64_t one = 1;
     ssize_t ignored = write(l->wake_fd, &one, sizeof one); /* full means that a wake is pending */
     (void)ignored;
+}
+
+void loop_post(struct loop *l, void (*fn)(void *), void *arg)
+{
+    pthread_mutex_lock(&l->post_lock);
+    if (l->posted_n == l->posted_cap) {
+        l->posted_cap = l->posted_cap ? l->posted_cap * 2 : 16;
+        l->posted = xrealloc(l->posted, l->posted_cap * sizeof *l->posted);
+    }
+    l->posted[l->posted_n++] = (struct posted){fn, arg};
+    bool first = l->posted_n == 1;
+    pthread_mutex_unlock(&l->post_lock);
+    if (first)
+        loop_wake(l);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

@@ -57,6 +57,11 @@ void loop_run(struct loop *); /* until loop_stop */
 void loop_stop(struct loop *);
 void loop_wake(struct loop *); /* any thread, any signal handler: makes the loop turn once */
 
+/* Any thread: runs fn(arg) on the loop's own thread in its next turn, in the order posted. What is
+ * still posted when the loop is freed is dropped, so arg must not be the only way to its memory
+ * then. */
+void loop_post(struct loop *, void (*fn)(void *arg), void *arg);
+
 /* A timer: embedded, re-armed by loop_timer_set, silenced by loop_timer_stop. fn runs inside the
  * turn. */
 struct loop_timer {
