@@ -30,6 +30,8 @@ char *buf_reserve(struct buf *b, size_t n)
             cap = FIRST_SIZE;
         if (cap < b->n + n)
             cap = b->n + n;
+        if (cap > b->ceiling) /* buf_char looks at cap alone */
+            cap = b->ceiling;
         char *p = realloc(b->p, cap);
         if (!p) {
             b->broken = true;
