@@ -22,12 +22,19 @@ struct posted {
     void *arg;
 };
 
+/* The clock of one turn: read by the first who asks after the wait, forgotten when the turn ends.
+ * Reading it at the end of the turn before would be wrong by the whole wait. */
+struct turn_clock {
+    uint64_t now_us; /* 0: not read in this turn */
+};
+
 struct loop {
     struct event_base *base;
+    struct turn_clock *clock; /* its own allocation, so that a const loop can tell the time */
     struct loop_queue queue[LOOP_PHASES];
     struct garbage *garbage; /* freed after the phases, in the order given */
     size_t garbage_n, garbage_cap;
-    uint64_t now_us, lag_us;
+    uint64_t lag_us;
     int wake_fd;
     struct event *wake_ev;
     bool stopped;
@@ -68,6 +75,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 struct loop *loop_new(struct err *err)
 {
     struct loop *l = xcalloc(1, sizeof *l);
+    l->clock = xcalloc(1, sizeof *l->clock);
     struct event_config *config = event_config_new();
     pthread_mutex_init(&l->post_lock, NULL);
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -86,7 +94,6 @@ struct loop *loop_new(struct err *err)
         loop_free(l);
         return NULL;
     }
-    l->now_us = monotonic_us();
     return l;
 }
 
@@ -109,6 +116,7 @@ void loop_free(struct loop *l)
     if (l->wake_fd >= 0)
         close(l->wake_fd);
     free(l->garbage);
+    free(l->clock);
     free(l->posted);
     pthread_mutex_destroy(&l->post_lock);
     free(l);
@@ -182,7 +190,9 @@ void loop_free_later(struct loop *l, void (*free_fn)(void *), void *p)
 
 uint64_t loop_now_us(const struct loop *l)
 {
-    return l->now_us;
+    if (!l->clock->now_us)
+        l->clock->now_us = monotonic_us();
+    return l->clock->now_us;
 }
 
 uint64_t loop_lag_us(const struct loop *l)
@@ -193,15 +203,15 @@ uint64_t loop_lag_us(const struct loop *l)
 void loop_run(struct loop *l)
 {
     l->stopped = false;
-    l->now_us = monotonic_us();
     after_turn(l);
     while (!l->stopped) {
+        l->clock->now_us = 0;
         event_base_loop(l->base, EVLOOP_ONCE);
-        uint64_t began = l->now_us;
+        uint64_t began = loop_now_us(l); /* as a rule read by the turn's first callback */
         after_turn(l);
-        l->now_us = monotonic_us();
-        l->lag_us = l->now_us - began;
+        l->lag_us = monotonic_us() - began;
     }
+    l->clock->now_us = 0;
 }
 
 void loop_stop(struct loop *l)

@@ -50,7 +50,8 @@ void loop_undefer(struct loop_task *); /* takes it out again if it is queued */
  * more. */
 void loop_free_later(struct loop *, void (*free_fn)(void *), void *p);
 
-uint64_t loop_now_us(const struct loop *); /* monotonic microseconds; read once a turn */
+uint64_t
+loop_now_us(const struct loop *); /* monotonic microseconds; read once a turn, after the wait */
 uint64_t loop_lag_us(const struct loop *); /* how long the last turn took, for the metrics */
 
 void loop_run(struct loop *); /* until loop_stop */
