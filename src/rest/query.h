@@ -112,7 +112,7 @@ struct rest_order_term {
     enum rest_nulls nulls;
 };
 
-struct rest_order { /* one order parameter; a later one of the same path replaces an earlier one */
+struct rest_order { /* one order parameter; of several with the same path the first counts */
     const struct rest_order *next;
     struct rest_path path;
     const struct rest_order_term *terms;
