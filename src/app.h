@@ -1,31 +1,74 @@
 /* app: what the whole process shares, and what one worker owns.
  *
- * struct app is immutable after start but for the snapshots, which are swapped whole by reference
- * count. struct worker is one thread: its loop, its HTTP server, its pools, its streams; nothing in
- * it is touched by another thread. main.c makes both and is the only place that knows the order of
- * starting and stopping. */
+ * struct app is immutable after start but for the snapshots in it, which are swapped whole by
+ * reference count, and the flags, which are atomic. struct worker is one thread: its loop, its HTTP
+ * servers, its pools, its streams; nothing in it is touched by another thread, who must loop_post
+ * to it. app.c knows the order of starting and stopping, main.c the command line and the signals.
+ *
+ * Life of a worker: worker_start -> runs on its thread -> app_stop posts worker_quiesce to it: no
+ * more accepts, streams end, what runs finishes, pools close -> its loop stops -> app_free frees it
+ * on the main thread. */
 #ifndef PGH_APP_H
 #define PGH_APP_H
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "conf/conf.h"
 #include "util/loop.h"
 
 struct auth;
+struct auth_worker;
+struct db_budget;
 struct db_pools;
-struct hub;
 struct http_server;
+struct hubs;
 struct rest_catalogs;
 struct streams;
 
 struct worker {
     struct app *app;
-    unsigned number;
+    unsigned
+        number; /* 0 is the main thread: it also runs the LISTEN connections and loads catalogs */
     struct loop *loop;
     struct conf *conf; /* the worker's own reference; swapped between turns by a reload */
-    struct http_server *http, *admin;
+    struct auth_worker *auth;
+    struct http_server *http, *admin; /* admin: worker 0 alone */
     struct db_pools *pools;
     struct streams *streams;
-    bool draining;
+    pthread_t thread;
+    bool threaded, quiesced, drained;
+    struct loop_timer drain_timer;
 };
+
+enum app_phase { APP_STARTING, APP_RUNNING, APP_DRAINING, APP_STOPPING };
+
+struct app {
+    struct conf_sources sources;
+    struct conf *conf; /* main thread's reference */
+    struct db_budget *budget;
+    struct auth *auth; /* main thread's reference */
+    struct hubs *hubs;
+    struct rest_catalogs *catalogs;
+    struct worker *workers;
+    unsigned n_workers;
+    int listen_fd, admin_fd; /* -1: none */
+    unsigned port, admin_port;
+    _Atomic enum app_phase phase;
+    unsigned workers_done;
+    struct loop_timer delay_timer, deadline_timer;
+    uint64_t started_us;
+};
+
+/* Makes everything and opens the listening sockets; err says what stood in the way. */
+MUSTCHECK struct app *app_new(const struct conf_sources *, struct conf *, struct err *);
+void app_run(struct app *);  /* until app_stop has come to its end */
+void app_stop(struct app *); /* main thread: graceful; the second call stops at once */
+void app_reload_config(struct app *);
+void app_reload_catalogs(struct app *);
+void app_free(struct app *);
+
+/* For /ready: true when requests can be served; else reason says why not. Any worker. */
+bool app_ready(struct worker *, const char **reason);
 
 #endif
