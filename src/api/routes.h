@@ -1,0 +1,11 @@
+/* routes: every endpoint of the program. Each is declared here, defined at the end of its own file,
+ * and listed in routes.c; openapi.yaml names the same ones, and a test compares the two. */
+#ifndef PGH_API_ROUTES_H
+#define PGH_API_ROUTES_H
+
+#include "http/route.h"
+
+extern const struct route *const api_routes[];       /* the API's port; NULL-terminated */
+extern const struct route *const api_admin_routes[]; /* the admin port */
+
+#endif
