@@ -3,32 +3,40 @@
 
 MODE ?= release
 BUILD := build/$(MODE)
-CC ?= gcc
-VERSION := $(shell cat VERSION 2>/dev/null || echo 0.1.0)
+CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 PKGS := libmicrohttpd libevent_core libpq libcjson jose libconfuse zlib libcrypto
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
     -Wpointer-arith -Wwrite-strings -Wcast-qual -Wformat=2 -Wundef -Wvla -Wimplicit-fallthrough -Wconversion \
-    -Wswitch-enum -Wnull-dereference
+    -Wswitch-enum -Wnull-dereference $(if $(WERROR),-Werror)
 HARDEN := -fstack-protector-strong -fPIE
 # Asserts state invariants of our own code and stay on in every build.
 CPPFLAGS_ALL := -D_GNU_SOURCE -UNDEBUG -DPGHTTPD_VERSION='"$(VERSION)"' -Isrc -I$(BUILD)/gen \
-    $(shell pkg-config --cflags $(PKGS)) $(CPPFLAGS)
-OPT_release := -O2 -g -D_FORTIFY_SOURCE=2
-OPT_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+    $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CPPFLAGS)
+SANITIZE := -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+OPT_release := -O2 -g -D_FORTIFY_SOURCE=3
+OPT_asan := -O1 -g $(SANITIZE)
 OPT_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 OPT_cover := -O0 -g --coverage
+OPT_fuzz := -O1 -g $(SANITIZE) -fsanitize=fuzzer-no-link
 CFLAGS_ALL := -std=c17 $(WARN) $(HARDEN) $(OPT_$(MODE)) -pthread $(CFLAGS)
 LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -pthread $(OPT_$(MODE)) $(LDFLAGS)
-LIBS := $(shell pkg-config --libs $(PKGS)) -lm
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
 
 SRC := $(wildcard src/*/*.c) $(wildcard src/app*.c)
-OBJ := $(SRC:%.c=$(BUILD)/%.o)
-UNIT_SRC := $(wildcard tests/unit/test_*.c)
-UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
+CONSOLE := $(wildcard src/console/*)
+OBJ := $(SRC:%.c=$(BUILD)/%.o) $(if $(CONSOLE),$(BUILD)/gen/console_data.o)
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+DB := $(patsubst tests/db/%.c,$(BUILD)/db/%,$(wildcard tests/db/test_*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(BUILD)/pghttpd
 
+# ---- the program ----
 $(BUILD)/pghttpd: $(BUILD)/src/main.o $(BUILD)/libpghttpd.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
@@ -36,19 +44,111 @@ $(BUILD)/libpghttpd.a: $(OBJ)
 	rm -f $@
 	ar qcs $@ $^
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c | $(BUILD)/gen/console_data.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libpghttpd.a
+# The files of src/console inside the program: app.js is console_app_js[] .. console_app_js_end.
+$(BUILD)/gen/console_data.h: $(CONSOLE) Makefile
+	@mkdir -p $(@D)
+	@{ echo '/* made by the Makefile from src/console */'; for f in $(notdir $(CONSOLE)); do \
+	    n=console_$$(echo $$f | tr -c 'a-z0-9\n' _); echo "extern const char $$n[], $${n}_end[];"; done; } > $@
+$(BUILD)/gen/console_data.S: $(CONSOLE) Makefile
+	@mkdir -p $(@D)
+	@{ echo '.section .rodata'; for f in $(notdir $(CONSOLE)); do n=console_$$(echo $$f | tr -c 'a-z0-9\n' _); \
+	    printf '.global %s\n%s: .incbin "src/console/%s"\n.global %s_end\n%s_end: .byte 0\n' $$n $$n $$f $$n $$n; done; \
+	    echo '.section .note.GNU-stack,"",%progbits'; } > $@
+$(BUILD)/gen/console_data.o: $(BUILD)/gen/console_data.S
+	$(CC) -c -o $@ $<
+
+# ---- tests ----
+define link_test
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -Itests/unit -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libpghttpd.a -lcmocka $(LIBS)
+endef
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libpghttpd.a
+	$(link_test)
+$(BUILD)/db/%: tests/db/%.c $(BUILD)/libpghttpd.a
+	$(link_test)
+
+tests-built: all $(UNIT) $(DB)
+
+test:
+	@tests/lib/deps.sh build run test
+	@$(MAKE) --no-print-directory tests-built
+	@$(MAKE) --no-print-directory clients-installed
+	@MODE=$(MODE) tests/run
 
 unit: $(UNIT)
-	@failed=0; for t in $(UNIT); do echo "# $${t##*/}"; $$t || failed=1; done; exit $$failed
+	@MODE=$(MODE) KINDS=unit tests/run
+e2e: all $(DB)
+	@MODE=$(MODE) KINDS="db e2e" tests/run
+check: tests-built
+	@MODE=$(MODE) KINDS="unit db e2e" tests/run
+# Minutes of load, big data, tens of thousands of streams.
+long: all clients-installed
+	@MODE=$(MODE) LONG=1 tests/run
+
+# Locked versions; nothing is fetched again while the lock file stays the same.
+NPM_CI = cd $(1) && { cmp -s package-lock.json node_modules/.installed || \
+    { npm ci --no-audit --no-fund --loglevel=error && cp package-lock.json node_modules/.installed; }; }
+clients-installed:
+	@if [ -f tests/clients/package-lock.json ]; then $(call NPM_CI,tests/clients); fi
+
+bench:
+	@tests/lib/deps.sh build run bench
+	@$(MAKE) --no-print-directory MODE=release all
+	@tests/bench/run $(BENCH)
+
+# Each fuzzer for SECS seconds, from its corpus; a finding stops with the input that caused it.
+SECS ?= 60
+fuzz:
+	@tests/lib/deps.sh build fuzz
+	@$(MAKE) --no-print-directory MODE=fuzz CC=clang fuzz-run SECS=$(SECS)
+fuzz-run: $(FUZZ:%=$(BUILD)/%)
+	@tests/fuzz/run $(SECS) $^
+$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libpghttpd.a
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(BUILD)/libpghttpd.a $(LIBS)
+
+# Lines covered by `make MODE=cover test`.
+cover:
+	@gcovr -r . --object-directory build/cover --filter src/ --sort-uncovered
+
+lint:
+	@tests/lib/deps.sh build lint
+	@$(MAKE) --no-print-directory $(BUILD)/gen/console_data.h
+	@CPPFLAGS_ALL='$(CPPFLAGS_ALL)' tests/lint/run
+format:
+	@tests/lib/deps.sh lint
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format --style=file:src/.clang-format -i
+hooks:
+	git config core.hooksPath tests/lint/hooks
+
+# The image, built and run for real (podman or Docker's engine); the suite on Debian 13.
+container-test:
+	@tests/container/container.sh
+trixie-test:
+	@tests/container/trixie.sh
+
+# ---- running and installing ----
+deps:
+	@tests/lib/deps.sh build run test lint fuzz bench
+
+run:
+	@tests/lib/deps.sh build run
+	@$(MAKE) --no-print-directory MODE=$(MODE) all
+	@MODE=$(MODE) config/demo.sh
+
+install: all
+	install -D -m 0755 $(BUILD)/pghttpd $(DESTDIR)$(PREFIX)/bin/pghttpd
+	install -D -m 0644 config/pghttpd.conf $(DESTDIR)$(PREFIX)/share/doc/pghttpd/pghttpd.conf.example
+	install -D -m 0644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/pghttpd/copyright
+	@mkdir -p $(DESTDIR)$(UNITDIR)
+	sed 's|@BINDIR@|$(PREFIX)/bin|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g' config/pghttpd.service > $(DESTDIR)$(UNITDIR)/pghttpd.service
 
 clean:
 	rm -rf build
 
--include $(OBJ:.o=.d) $(BUILD)/src/main.d $(UNIT:=.d)
-.PHONY: all unit clean
+-include $(OBJ:.o=.d) $(BUILD)/src/main.d $(UNIT:=.d) $(DB:=.d)
+.PHONY: all run test tests-built unit e2e check long clients-installed bench fuzz fuzz-run cover lint format hooks \
+    container-test trixie-test deps install clean
