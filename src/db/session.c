@@ -1,0 +1,504 @@
+#include "db/session.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "db/resolve.h"
+#include "util/log.h"
+#include "util/xalloc.h"
+
+#define PARAMS_MAX 96 /* libpq 17 knows 50 keywords; ours come on top */
+
+/* RESOLVING: a helper thread looks names up; on_resolved goes on.
+ * CONNECTING: PQconnectPoll says which readiness to wait for.
+ * UP: on_up was called; reading, and writing while libpq holds bytes.
+ * DOWN: on_down was called, or is queued. Nothing happens any more.
+ * CLOSED: the owner let go; freed at the end of the turn. */
+enum session_state {
+    SESSION_RESOLVING,
+    SESSION_CONNECTING,
+    SESSION_UP,
+    SESSION_DOWN,
+    SESSION_CLOSED
+};
+
+struct lookup {
+    struct session *session; /* NULL when the session was closed meanwhile */
+    struct resolve r;
+};
+
+struct params {
+    const char *keys[PARAMS_MAX + 1];
+    char *values[PARAMS_MAX + 1];
+    size_t n;
+};
+
+struct session {
+    struct loop *loop;
+    struct session_ops ops;
+    void *arg;
+    PGconn *pg;
+    enum session_state state;
+    struct event *read_ev, *write_ev; /* UP */
+    struct event *poll_ev;            /* CONNECTING */
+    bool paused, writing, client_login;
+    struct loop_timer timeout;
+    struct loop_task down_task;
+    struct lookup *lookup;
+    struct params params; /* until PQconnectStart has them; wiped */
+    struct db_failure failure;
+    uint64_t started_us, connect_us;
+};
+
+/* ---- parameters ---- */
+
+static void param_set(struct params *p, const char *key, const char *value)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        if (strcmp(p->keys[i], key) != 0)
+            continue;
+        explicit_bzero(p->values[i], strlen(p->values[i]));
+        free(p->values[i]);
+        p->values[i] = xstrdup(value);
+        return;
+    }
+    assert(p->n < PARAMS_MAX);
+    p->keys[p->n] = key;
+    p->values[p->n++] = xstrdup(value);
+}
+
+static const char *param_get(const struct params *p, const char *key)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (strcmp(p->keys[i], key) == 0)
+            return p->values[i];
+    return NULL;
+}
+
+static void param_default(struct params *p, const char *key, const char *value)
+{
+    if (!param_get(p, key))
+        param_set(p, key, value);
+}
+
+static void params_wipe(struct params *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        explicit_bzero(p->values[i], strlen(p->values[i]));
+        free(p->values[i]);
+    }
+    p->n = 0;
+}
+
+/* A keyword of libpq's own table, whose strings live for ever (the parsed copy does not). */
+static const char *const taken_from_uri[] = {
+    "authtype",
+    "service",
+    "user",
+    "password",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "port",
+    "client_encoding",
+    "options",
+    "application_name",
+    "fallback_application_name",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+    "sslmode",
+    "sslnegotiation",
+    "sslcompression",
+    "sslcert",
+    "sslkey",
+    "sslcertmode",
+    "sslpassword",
+    "sslrootcert",
+    "sslcrl",
+    "sslcrldir",
+    "sslsni",
+    "passfile",
+    "channel_binding",
+    "require_auth",
+    "requirepeer",
+    "requiressl",
+    "ssl_min_protocol_version",
+    "ssl_max_protocol_version",
+    "min_protocol_version",
+    "max_protocol_version",
+    "gssencmode",
+    "krbsrvname",
+    "gsslib",
+    "gssdelegation",
+    "target_session_attrs",
+    "load_balance_hosts",
+};
+
+static const char *known_keyword(const char *keyword)
+{
+    for (size_t i = 0; i < sizeof taken_from_uri / sizeof *taken_from_uri; i++)
+        if (strcmp(taken_from_uri[i], keyword) == 0)
+            return taken_from_uri[i];
+    return NULL;
+}
+
+/* What stands in the uri. False: it cannot be parsed, failure says why. */
+static bool params_from_uri(struct session *s, const char *uri)
+{
+    char *message = NULL;
+    PQconninfoOption *options = PQconninfoParse(uri, &message);
+    if (!options) {
+        PQfreemem(message); /* it may quote the password */
+        db_failure_set(&s->failure, "08001", "the configured connection string is malformed", NULL);
+        return false;
+    }
+    for (PQconninfoOption *o = options; o->keyword; o++) {
+        const char *key = o->val ? known_keyword(o->keyword) : NULL;
+        if (key)
+            param_set(&s->params, key, o->val);
+        if (o->val)
+            explicit_bzero(o->val, strlen(o->val));
+    }
+    PQconninfoFree(options);
+    return true;
+}
+
+/* A client's login gets nothing of our own identity: no password file, client certificate,
+ * Kerberos ticket or service entry. An empty value would mean "as in the environment" to libpq, so
+ * switched-off things get a value that names nothing. */
+static void params_for_client(struct params *p, const struct session_spec *spec)
+{
+    param_set(p, "passfile", "/dev/null");
+    param_set(p, "sslcert", "/dev/null/none");
+    param_set(p, "sslkey", "/dev/null/none");
+    param_set(p, "gssencmode", "disable");
+    param_set(p, "service", "");
+    if (getenv("PGOPTIONS") && !(spec->options && *spec->options))
+        param_set(p, "options", " ");
+}
+
+static void params_build(struct session *s, const struct session_spec *spec)
+{
+    struct params *p = &s->params;
+    if (spec->user)
+        param_set(p, "user", spec->user);
+    if (spec->password)
+        param_set(p, "password", spec->password);
+    if (spec->database)
+        param_set(p, "dbname", spec->database);
+    if (spec->options)
+        param_set(p, "options", spec->options);
+    if (spec->application_name && *spec->application_name)
+        param_set(p, "application_name", spec->application_name);
+    if (spec->target_session_attrs)
+        param_set(p, "target_session_attrs", spec->target_session_attrs);
+    if (spec->client_login)
+        params_for_client(p, spec);
+    param_set(p, "client_encoding", "UTF8");
+    param_default(p, "fallback_application_name", "pghttpd");
+    param_default(p, "gssencmode", "disable"); /* a Kerberos library would block the loop */
+    param_default(p, "keepalives_idle", "60");
+    param_default(p, "keepalives_interval", "10");
+    param_default(p, "keepalives_count", "3");
+    param_default(p, "tcp_user_timeout", "30000");
+}
+
+/* The host libpq would take when none is given: from PGHOST. */
+static const char *effective_host(const struct params *p)
+{
+    const char *host = param_get(p, "host");
+    return host && *host ? host : getenv("PGHOST");
+}
+
+/* ---- going down ---- */
+
+static void on_down_task(void *arg)
+{
+    struct session *s = arg;
+    if (s->state == SESSION_DOWN)
+        s->ops.on_down(s->arg, &s->failure.error);
+}
+
+static void stop_events(struct session *s)
+{
+    loop_timer_stop(&s->timeout);
+    if (s->poll_ev)
+        event_free(s->poll_ev);
+    if (s->read_ev)
+        event_free(s->read_ev);
+    if (s->write_ev)
+        event_free(s->write_ev);
+    s->poll_ev = s->read_ev = s->write_ev = NULL;
+    if (s->lookup)
+        s->lookup->session = NULL;
+    s->lookup = NULL;
+}
+
+/* failure was filled. on_down comes in this turn, but not from within our caller. */
+static void go_down(struct session *s)
+{
+    if (s->state == SESSION_DOWN || s->state == SESSION_CLOSED)
+        return;
+    stop_events(s);
+    s->state = SESSION_DOWN;
+    s->down_task = LOOP_TASK(on_down_task, s);
+    loop_defer(s->loop, LOOP_COMPLETE, &s->down_task);
+}
+
+/* What PostgreSQL said last (a FATAL of its own) or else what libpq says. */
+static void go_down_lost(struct session *s, const char *fallback)
+{
+    if (!db_failure_any(&s->failure))
+        db_failure_text(&s->failure, PQerrorMessage(s->pg), fallback);
+    go_down(s);
+}
+
+static void destroy(void *p)
+{
+    struct session *s = p;
+    PQfinish(s->pg);
+    params_wipe(&s->params);
+    db_failure_fini(&s->failure);
+    free(s);
+}
+
+void session_close(struct session *s)
+{
+    if (!s || s->state == SESSION_CLOSED)
+        return;
+    stop_events(s);
+    loop_undefer(&s->down_task);
+    s->state = SESSION_CLOSED;
+    loop_free_later(s->loop, destroy, s);
+}
+
+/* ---- up ---- */
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct session *s = arg;
+    (void)fd, (void)what;
+    bool alive = PQconsumeInput(s->pg) == 1;
+    s->ops.on_input(s->arg); /* also when it broke: what came before is still to be read */
+    if (s->state == SESSION_UP && (!alive || PQstatus(s->pg) == CONNECTION_BAD))
+        go_down_lost(s, "08006");
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    session_flush(arg);
+}
+
+void session_flush(struct session *s)
+{
+    if (s->state != SESSION_UP)
+        return;
+    int rest = PQflush(s->pg);
+    if (rest < 0) {
+        /* PostgreSQL may have said why before it closed: read that first. */
+        PQconsumeInput(s->pg);
+        s->ops.on_input(s->arg);
+        if (s->state == SESSION_UP)
+            go_down_lost(s, "08006");
+        return;
+    }
+    if ((rest == 1) == s->writing)
+        return;
+    s->writing = rest == 1;
+    if (s->writing)
+        event_add(s->write_ev, NULL);
+    else
+        event_del(s->write_ev);
+}
+
+void session_pause(struct session *s, bool paused)
+{
+    if (s->paused == paused || s->state != SESSION_UP)
+        return;
+    s->paused = paused;
+    if (paused)
+        event_del(s->read_ev);
+    else
+        event_add(s->read_ev, NULL);
+}
+
+/* Never prints. A FATAL outside of a query is why the connection is about to end. */
+static void on_pq_notice(void *arg, const PGresult *res)
+{
+    struct session *s = arg;
+    const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
+        db_failure_result(&s->failure, res);
+    else if (s->state == SESSION_UP && s->ops.on_notice)
+        s->ops.on_notice(s->arg, res);
+}
+
+static void go_up(struct session *s)
+{
+    if (s->client_login && !PQconnectionUsedPassword(s->pg)) {
+        db_failure_set(&s->failure, "28P01",
+                       "this login needs no password, so it is not open to clients",
+                       "In pg_hba.conf this user is let in without a password (trust, peer, cert): "
+                       "use scram-sha-256.");
+        go_down(s);
+        return;
+    }
+    struct event_base *base = loop_base(s->loop);
+    loop_timer_stop(&s->timeout);
+    s->read_ev = event_new(base, PQsocket(s->pg), EV_READ | EV_PERSIST, on_readable, s);
+    s->write_ev = event_new(base, PQsocket(s->pg), EV_WRITE | EV_PERSIST, on_writable, s);
+    if (!s->read_ev || !s->write_ev || event_add(s->read_ev, NULL) < 0 ||
+        PQsetnonblocking(s->pg, 1) < 0) {
+        db_failure_set(&s->failure, "53200", "out of memory or descriptors for a connection", NULL);
+        go_down(s);
+        return;
+    }
+    s->connect_us = loop_now_us(s->loop) - s->started_us;
+    s->state = SESSION_UP;
+    s->ops.on_up(s->arg);
+}
+
+/* ---- connecting ---- */
+
+static void on_pollable(evutil_socket_t fd, short what, void *arg);
+
+static void await(struct session *s, short readiness)
+{
+    s->poll_ev = event_new(loop_base(s->loop), PQsocket(s->pg), readiness, on_pollable, s);
+    if (s->poll_ev && event_add(s->poll_ev, NULL) == 0)
+        return;
+    db_failure_set(&s->failure, "53200", "out of memory or descriptors for a connection", NULL);
+    go_down(s);
+}
+
+/* The socket may be another one after every step (next address, TLS refused), so its event is made
+ * anew, and gone before libpq can close the old one. */
+static void on_pollable(evutil_socket_t fd, short what, void *arg)
+{
+    struct session *s = arg;
+    (void)fd, (void)what;
+    event_free(s->poll_ev);
+    s->poll_ev = NULL;
+    PostgresPollingStatusType next = PQconnectPoll(s->pg);
+    if (next == PGRES_POLLING_READING)
+        await(s, EV_READ);
+    else if (next == PGRES_POLLING_WRITING)
+        await(s, EV_WRITE);
+    else if (next == PGRES_POLLING_OK)
+        go_up(s);
+    else
+        go_down_lost(s, "08001");
+}
+
+static void on_connect_timeout(void *arg)
+{
+    struct session *s = arg;
+    db_failure_set(&s->failure, "08001", "timeout expired while connecting to the database", NULL);
+    go_down(s);
+}
+
+static void connect_start(struct session *s)
+{
+    s->params.keys[s->params.n] = NULL;
+    s->params.values[s->params.n] = NULL;
+    s->state = SESSION_CONNECTING;
+    s->pg = PQconnectStartParams(s->params.keys, (const char *const *)s->params.values, 0);
+    params_wipe(&s->params);
+    if (!s->pg) {
+        db_failure_set(&s->failure, "53200", "out of memory for a connection", NULL);
+        go_down(s);
+        return;
+    }
+    PQsetErrorVerbosity(s->pg, PQERRORS_VERBOSE); /* SQLSTATE in the text of a failed login */
+    PQsetNoticeReceiver(s->pg, on_pq_notice, s);
+    if (PQstatus(s->pg) == CONNECTION_BAD)
+        go_down_lost(s, "08001");
+    else
+        await(s, EV_WRITE); /* as the first PQconnectPoll wants it (libpq docs) */
+}
+
+static void lookup_free(void *arg)
+{
+    struct lookup *l = arg;
+    resolve_fini(&l->r);
+    free(l);
+}
+
+static void lookup_work(void *arg)
+{
+    struct lookup *l = arg;
+    resolve_run(&l->r);
+}
+
+static void on_resolved(void *arg)
+{
+    struct lookup *l = arg;
+    struct session *s = l->session;
+    if (s && l->r.error) {
+        s->lookup = NULL;
+        db_failure_set(&s->failure, "08001", l->r.error, NULL);
+        go_down(s);
+    } else if (s) {
+        s->lookup = NULL;
+        param_set(&s->params, "host", l->r.host);
+        param_set(&s->params, "hostaddr", l->r.hostaddr);
+        param_set(&s->params, "port", l->r.port);
+        connect_start(s);
+    }
+    lookup_free(l);
+}
+
+static void lookup_start(struct session *s, struct helpers *helpers)
+{
+    const char *port = param_get(&s->params, "port");
+    if (!port)
+        port = getenv("PGPORT");
+    s->lookup = xcalloc(1, sizeof *s->lookup);
+    s->lookup->session = s;
+    s->lookup->r.host = xstrdup(effective_host(&s->params));
+    s->lookup->r.port = xstrdup(port ? port : "");
+    helpers_run(helpers, &(struct helpers_job){.work = lookup_work,
+                                               .done = on_resolved,
+                                               .drop = lookup_free,
+                                               .arg = s->lookup});
+}
+
+struct session *session_start(struct loop *loop, struct helpers *helpers,
+                              const struct session_spec *spec, const struct session_ops *ops,
+                              void *arg)
+{
+    struct session *s = xcalloc(1, sizeof *s);
+    s->loop = loop;
+    s->ops = *ops;
+    s->arg = arg;
+    s->client_login = spec->client_login;
+    s->started_us = loop_now_us(loop);
+    loop_timer_init(&s->timeout, loop, on_connect_timeout, s);
+    if (!params_from_uri(s, spec->uri ? spec->uri : "")) {
+        go_down(s);
+        return s;
+    }
+    params_build(s, spec);
+    if (spec->connect_timeout_us)
+        loop_timer_set(&s->timeout, spec->connect_timeout_us);
+    if (!param_get(&s->params, "hostaddr") && resolve_needed(effective_host(&s->params)))
+        lookup_start(s, helpers);
+    else
+        connect_start(s);
+    return s;
+}
+
+PGconn *session_pg(const struct session *s)
+{
+    return s->pg;
+}
+
+uint64_t session_connect_us(const struct session *s)
+{
+    return s->connect_us;
+}

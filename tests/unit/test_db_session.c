@@ -1,0 +1,217 @@
+/* session against a real server: logins good and bad, lookups, several hosts, loss of the server.
+ */
+#include "unit.h"
+
+#include "cluster.h"
+#include "db/session.h"
+
+static struct cluster cluster;
+
+struct probe {
+    struct loop *loop;
+    struct helpers *helpers;
+    struct session *session;
+    struct loop_timer deadline;
+    int ups, downs, inputs, tuples;
+    char code[16], message[512], hint[256];
+    bool query;
+};
+
+static void on_up(void *arg)
+{
+    struct probe *p = arg;
+    p->ups++;
+    if (!p->query) {
+        loop_stop(p->loop);
+        return;
+    }
+    assert_int_equal(PQsendQuery(session_pg(p->session), "select repeat('x', 100000)"), 1);
+    session_flush(p->session);
+}
+
+static void on_down(void *arg, const struct db_error *why)
+{
+    struct probe *p = arg;
+    p->downs++;
+    snprintf(p->code, sizeof p->code, "%s", why->code);
+    snprintf(p->message, sizeof p->message, "%s", why->message);
+    snprintf(p->hint, sizeof p->hint, "%s", why->hint ? why->hint : "");
+    loop_stop(p->loop);
+}
+
+static void on_input(void *arg)
+{
+    struct probe *p = arg;
+    PGconn *pg = session_pg(p->session);
+    p->inputs++;
+    while (!PQisBusy(pg)) {
+        PGresult *res = PQgetResult(pg);
+        if (!res)
+            break;
+        if (PQresultStatus(res) == PGRES_TUPLES_OK) {
+            assert_int_equal(PQgetlength(res, 0, 0), 100000);
+            p->tuples++;
+            loop_stop(p->loop);
+        }
+        PQclear(res);
+    }
+}
+
+static void on_deadline(void *arg)
+{
+    (void)arg;
+    fail_msg("nothing happened for ten seconds");
+}
+
+static const struct session_ops ops = {.on_up = on_up, .on_down = on_down, .on_input = on_input};
+
+static void probe_start(struct probe *p, const struct session_spec *spec)
+{
+    struct err err;
+    p->loop = loop_new(&err);
+    p->helpers = helpers_new(p->loop, 2, &err);
+    loop_timer_init(&p->deadline, p->loop, on_deadline, p);
+    loop_timer_set(&p->deadline, 10 * 1000000);
+    p->session = session_start(p->loop, p->helpers, spec, &ops, p);
+    assert_int_equal(p->ups + p->downs, 0);
+    loop_run(p->loop);
+}
+
+static void on_once(void *arg)
+{
+    loop_stop(arg);
+}
+
+static void probe_end(struct probe *p)
+{
+    struct loop_task stop = LOOP_TASK(on_once, p->loop);
+    session_close(p->session);
+    loop_timer_stop(&p->deadline);
+    loop_defer(p->loop, LOOP_COMPLETE, &stop);
+    loop_wake(p->loop);
+    loop_run(p->loop);
+    helpers_free(p->helpers);
+    loop_free(p->loop);
+}
+
+static void test_up(void **state)
+{
+    (void)state;
+    struct probe p = {.query = true};
+    probe_start(&p, &(struct session_spec){.uri = cluster.uri});
+    assert_int_equal(p.ups, 1);
+    assert_int_equal(p.tuples, 1);
+    assert_string_equal(PQparameterStatus(session_pg(p.session), "client_encoding"), "UTF8");
+    assert_string_equal(PQparameterStatus(session_pg(p.session), "application_name"), "pghttpd");
+    probe_end(&p);
+}
+
+/* A name is looked up by a thread; of several hosts the first that answers is taken. */
+static void test_names(void **state)
+{
+    (void)state;
+    char uri[512];
+    snprintf(uri, sizeof uri,
+             "host=nowhere.invalid,127.0.0.1,localhost port=1,2,%u user=postgres dbname=postgres "
+             "password='s3cret\\'\"%% word'",
+             cluster.port);
+    struct probe p = {.query = true};
+    probe_start(&p, &(struct session_spec){.uri = uri});
+    assert_string_equal(p.message, "");
+    assert_int_equal(p.tuples, 1);
+    assert_string_equal(PQhost(session_pg(p.session)), "localhost");
+    probe_end(&p);
+
+    struct probe q = {0};
+    probe_start(&q, &(struct session_spec){.uri = "postgresql://nowhere.invalid/x"});
+    assert_int_equal(q.downs, 1);
+    assert_string_equal(q.code, "08001");
+    assert_non_null(strstr(q.message, "could not translate host name \"nowhere.invalid\""));
+    probe_end(&q);
+}
+
+static void expect_refused(struct session_spec spec, const char *code, const char *words)
+{
+    struct probe p = {0};
+    spec.uri = spec.uri ? spec.uri : cluster.uri;
+    probe_start(&p, &spec);
+    assert_int_equal(p.ups, 0);
+    assert_int_equal(p.downs, 1);
+    assert_string_equal(p.code, code);
+    if (!strstr(p.message, words))
+        fail_msg("%s", p.message);
+    probe_end(&p);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    char dead[64];
+    snprintf(dead, sizeof dead, "host=127.0.0.1 port=1 dbname=x user=y");
+    expect_refused((struct session_spec){.uri = dead}, "08001", "Connection refused");
+    expect_refused((struct session_spec){.uri = "postgres://%zz"}, "08001", "malformed");
+    expect_refused((struct session_spec){.database = "nope"}, "3D000", "\"nope\" does not exist");
+    expect_refused((struct session_spec){.password = "wrong", .client_login = true}, "28P01",
+                   "password authentication failed");
+    expect_refused((struct session_spec){.user = "open", .password = "any", .client_login = true},
+                   "28P01", "needs no password");
+    /* expand_dbname is off: this is the name of a database, not a way to another server */
+    expect_refused((struct session_spec){.database = "host=127.0.0.2 dbname=postgres"}, "3D000",
+                   "host=127.0.0.2");
+    expect_refused((struct session_spec){.options = "-c nosuch=1"}, "42704", "nosuch");
+}
+
+static void test_timeout(void **state)
+{
+    (void)state;
+    char uri[256];
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    socklen_t len = sizeof a;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(listen(fd, 1), 0); /* takes the connection and says nothing */
+    getsockname(fd, (struct sockaddr *)&a, &len);
+    snprintf(uri, sizeof uri, "host=127.0.0.1 port=%u user=x dbname=x", ntohs(a.sin_port));
+    expect_refused((struct session_spec){.uri = uri, .connect_timeout_us = 200000}, "08001",
+                   "timeout expired");
+    close(fd);
+}
+
+static void test_lost(void **state)
+{
+    (void)state;
+    struct probe p = {0};
+    probe_start(&p, &(struct session_spec){.uri = cluster.uri});
+    assert_int_equal(p.ups, 1);
+    cluster_down(&cluster, SIGINT); /* fast shutdown: 57P01 to everybody */
+    loop_run(p.loop);
+    assert_int_equal(p.downs, 1);
+    assert_string_equal(p.code, "57P01");
+    probe_end(&p);
+    cluster_up(&cluster);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    cluster_start(&cluster);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    cluster_stop(&cluster);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_up),      cmocka_unit_test(test_names),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_lost),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
