@@ -13,7 +13,7 @@
 # After cluster_start these are exported:
 #   CLUSTER_DIR (all its files; postgres.log is in it), CLUSTER_PID, CLUSTER_PORT, CLUSTER_PASSWORD (postgres'),
 #   CLUSTER_URI   postgresql://postgres:PASSWORD@127.0.0.1:PORT/postgres
-#   PGHOST (the unix socket's directory), PGPORT, PGUSER, PGDATABASE: plain psql just works
+#   PGHOST (CLUSTER_SOCKETS, the unix socket's directory), PGPORT, PGUSER, PGDATABASE: plain psql just works
 #   CLUSTER_BIN   the directory of initdb, postgres, pgbench ...
 # cluster_uri USER PASSWORD [DATABASE] prints the URI of another login.
 #
@@ -54,7 +54,7 @@ cluster_initdb_() {
     printf '%s\n' 'local all postgres trust' 'local all all scram-sha-256' 'host all all 127.0.0.1/32 scram-sha-256' \
         'host all all ::1/128 scram-sha-256' 'local replication postgres trust' |
         cluster_as_ sh -c "cat > '$hba'"
-    printf '%s\n' "listen_addresses = '127.0.0.1'" "unix_socket_directories = '$CLUSTER_DIR'" 'fsync = off' \
+    printf '%s\n' "listen_addresses = '127.0.0.1'" 'fsync = off' \
         'full_page_writes = off' 'synchronous_commit = off' "timezone = 'UTC'" 'log_line_prefix = '"'%m [%p] %q%u@%d '" \
         'max_connections = 100' 'logging_collector = off' |
         cluster_as_ sh -c "cat >> '$CLUSTER_DIR/data/postgresql.conf'"
@@ -62,7 +62,7 @@ cluster_initdb_() {
 
 # Its own socket answers (another server may stand on the port), or it has given up.
 cluster_up_() {
-    "$CLUSTER_BIN/pg_isready" -q -h "$CLUSTER_DIR" -p "$CLUSTER_PORT" -t 1 || gone "$CLUSTER_PID"
+    "$CLUSTER_BIN/pg_isready" -q -h "$CLUSTER_SOCKETS" -p "$CLUSTER_PORT" -t 1 || gone "$CLUSTER_PID"
 }
 
 # Starts postgres on CLUSTER_PORT; 2 when the port was taken meanwhile.
@@ -73,11 +73,11 @@ cluster_launch_() {
     from=$(wc -c <"$log")
     # A session of its own: a Ctrl-C at the terminal is for us, and we stop it in order.
     local CLUSTER_SUBSHELL_=$BASH_SUBSHELL
-    (cd "$CLUSTER_DIR" && cluster_as_ setsid "$CLUSTER_BIN/postgres" -D "$CLUSTER_DIR/data" -p "$CLUSTER_PORT" "$@") \
-        </dev/null >>"$log" 2>&1 3>&- 4>&- &
+    (cd "$CLUSTER_DIR" && cluster_as_ setsid "$CLUSTER_BIN/postgres" -D "$CLUSTER_DIR/data" -p "$CLUSTER_PORT" -k "$CLUSTER_SOCKETS" "$@") \
+        </dev/null >>"$log" 2>&1 3>&- 4>&- 9>&- &
     export CLUSTER_PID=$!
     poll_until 30 cluster_up_
-    if ! gone "$CLUSTER_PID" && "$CLUSTER_BIN/pg_isready" -q -h "$CLUSTER_DIR" -p "$CLUSTER_PORT" -t 3; then
+    if ! gone "$CLUSTER_PID" && "$CLUSTER_BIN/pg_isready" -q -h "$CLUSTER_SOCKETS" -p "$CLUSTER_PORT" -t 3; then
         return 0
     fi
     tail -c +$((from + 1)) "$log" | grep -q 'Address already in use' && return 2
@@ -97,6 +97,11 @@ cluster_start() {
     if [ ! -s "$CLUSTER_DIR/data/PG_VERSION" ]; then
         mkdir -p "$CLUSTER_DIR" && chmod 0700 "$CLUSTER_DIR" && cluster_initdb_ || return 1
     fi
+    export CLUSTER_SOCKETS=$CLUSTER_DIR
+    if [ ${#CLUSTER_DIR} -gt 80 ]; then # a socket's path ends at 107 bytes
+        CLUSTER_SOCKETS=$(mktemp -d "${TMPDIR:-/tmp}/pghttpd-pg.XXXXXX") || return 1
+        [ "$(id -u)" != 0 ] || chown "$(cluster_as_ id -un):" "$CLUSTER_SOCKETS"
+    fi
     local rc
     for _ in 1 2 3 4 5; do
         CLUSTER_PORT=${CLUSTER_FIXED_PORT:-$(free_port)} || return 1
@@ -107,11 +112,11 @@ cluster_start() {
     done
     [ $rc = 0 ] || return 1
     CLUSTER_URI=$(cluster_uri postgres "$CLUSTER_PASSWORD")
-    export CLUSTER_URI PGHOST=$CLUSTER_DIR PGPORT=$CLUSTER_PORT PGUSER=postgres PGDATABASE=postgres
+    export CLUSTER_URI PGHOST=$CLUSTER_SOCKETS PGPORT=$CLUSTER_PORT PGUSER=postgres PGDATABASE=postgres
 }
 
 cluster_psql() {
-    "$CLUSTER_BIN/psql" -X -q -v ON_ERROR_STOP=1 -h "$CLUSTER_DIR" -p "$CLUSTER_PORT" -U postgres "$@"
+    "$CLUSTER_BIN/psql" -X -q -v ON_ERROR_STOP=1 -h "$CLUSTER_SOCKETS" -p "$CLUSTER_PORT" -U postgres "$@"
 }
 
 # Fast shutdown (SIGINT: backends are ended), after 15 s an immediate one.
@@ -131,7 +136,8 @@ cluster_restart() {
 cluster_stop() {
     cluster_halt
     [ -n "${CLUSTER_KEEP:-}" ] || [ -z "${CLUSTER_DIR:-}" ] || rm -rf "$CLUSTER_DIR"
-    unset CLUSTER_DIR CLUSTER_PORT CLUSTER_URI PGHOST PGPORT PGUSER PGDATABASE
+    [ "${CLUSTER_SOCKETS:-}" = "${CLUSTER_DIR:-}" ] || rm -rf "$CLUSTER_SOCKETS"
+    unset CLUSTER_DIR CLUSTER_SOCKETS CLUSTER_PORT CLUSTER_URI PGHOST PGPORT PGUSER PGDATABASE
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
