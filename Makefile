@@ -116,8 +116,8 @@ cover:
 
 lint:
 	@tests/lib/deps.sh build lint
-	@$(MAKE) --no-print-directory $(BUILD)/gen/console_data.h
-	@CPPFLAGS_ALL='$(CPPFLAGS_ALL)' tests/lint/run
+	@$(MAKE) -s --no-print-directory MODE=release all
+	@tests/lint/run
 format:
 	@tests/lib/deps.sh lint
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format --style=file:src/.clang-format -i

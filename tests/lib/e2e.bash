@@ -20,6 +20,7 @@
 # e2e_stop fails when the server ended badly or a sanitizer found something.
 #
 # req METHOD PATH [curl options]    sets status, headers (a file), body (a variable), body_file (the same, as bytes).
+#                                   curl_status is curl's own exit status.
 #                                   ADMIN=1 req ... asks the admin port. At most 30 s.
 # header NAME                       prints the value of a response header of the last req; fails when there is none
 # poll_until SECONDS COMMAND...     waits for a condition
@@ -63,6 +64,8 @@ req() {
     : >"$headers" && : >"$body_file"
     set -- -s -m 30 -g --path-as-is -D "$headers" -o "$body_file" -w '%{http_code}' "$@"
     case $method in HEAD) set -- -I "$@" ;; *) set -- -X "$method" "$@" ;; esac
+    curl_status=0
+    # shellcheck disable=SC2034 # for the tests
     status=$(curl "$@" "$url$path") || curl_status=$?
     # shellcheck disable=SC2034 # for the tests
     body=$(tr -d '\0' <"$body_file")
