@@ -1,5 +1,6 @@
 # pghttpd: PostgreSQL on HTTP. `make run` starts a demo, `make test` runs every test; both install what is missing.
 # MODE=release (default), asan (address, undefined, leak), tsan or cover; each builds into build/$(MODE).
+# (MODE=clang CC=clang is the second compiler of .ci/run, MODE=fuzz what the fuzzers link.) V=1 shows the commands.
 
 MODE ?= release
 BUILD := build/$(MODE)
@@ -8,6 +9,9 @@ VERSION := 0.1.0
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '%-4s %s\n' $(1) $(2))
 
 PKGS := libmicrohttpd libevent_core libpq libcjson jose libconfuse zlib libcrypto
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
@@ -19,6 +23,7 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -UNDEBUG -DPGHTTPD_VERSION='"$(VERSION)"' -Isrc -I
     $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CPPFLAGS)
 SANITIZE := -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 OPT_release := -O2 -g -D_FORTIFY_SOURCE=3
+OPT_clang = $(OPT_release)
 OPT_asan := -O1 -g $(SANITIZE)
 OPT_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 OPT_cover := -O0 -g --coverage
@@ -38,15 +43,17 @@ all: $(BUILD)/pghttpd
 
 # ---- the program ----
 $(BUILD)/pghttpd: $(BUILD)/src/main.o $(BUILD)/libpghttpd.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 $(BUILD)/libpghttpd.a: $(OBJ)
-	rm -f $@
-	ar qcs $@ $^
+	@rm -f $@
+	$(Q)ar qcs $@ $^
 
 $(BUILD)/%.o: %.c | $(BUILD)/gen/console_data.h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # The files of src/console inside the program: app.js is console_app_js[] .. console_app_js_end.
 $(BUILD)/gen/console_data.h: $(CONSOLE) Makefile
@@ -59,12 +66,13 @@ $(BUILD)/gen/console_data.S: $(CONSOLE) Makefile
 	    printf '.global %s\n%s: .incbin "src/console/%s"\n.global %s_end\n%s_end: .byte 0\n' $$n $$n $$f $$n $$n; done; \
 	    echo '.section .note.GNU-stack,"",%progbits'; } > $@
 $(BUILD)/gen/console_data.o: $(BUILD)/gen/console_data.S
-	$(CC) -c -o $@ $<
+	$(Q)$(CC) -c -o $@ $<
 
 # ---- tests ----
 define link_test
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -Itests/unit -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libpghttpd.a -lcmocka $(LIBS)
+	$(call say,TEST,$@)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -Itests/unit -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libpghttpd.a -lcmocka $(LIBS)
 endef
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libpghttpd.a
 	$(link_test)
@@ -108,7 +116,8 @@ fuzz:
 fuzz-run: $(FUZZ:%=$(BUILD)/%)
 	@tests/fuzz/run $(SECS) $^
 $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libpghttpd.a
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(BUILD)/libpghttpd.a $(LIBS)
+	$(call say,FUZZ,$@)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(BUILD)/libpghttpd.a $(LIBS)
 
 # Lines covered by `make MODE=cover test`.
 cover:
