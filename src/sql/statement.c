@@ -198,7 +198,7 @@ bool sql_statement_bind(struct arena *arena, struct str sql, struct sql_binding 
     struct sql_scan s;
     sql_scan_init(&s, sql, b->plain_backslash);
     while (uses > 0 && sql_scan_next(&s) != SQL_END) {
-        int number;
+        int number = 0;
         if (s.token != SQL_NAMED)
             continue;
         if (!bind_name(b, str_from(s.text, 1), &number, err))

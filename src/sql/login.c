@@ -1,0 +1,133 @@
+#include "sql/login.h"
+
+/* Decodes leniently into the arena. NUL cannot be part of a name or password. */
+static bool decode(struct arena *arena, struct str in, struct str *out, struct err *err)
+{
+    char *to = arena_alloc(arena, in.n + 1);
+    size_t n;
+    if (!to || !str_percent_decode(in, false, true, to, &n))
+        return err_set(err, 400, "PGH104", "the connection string is too long");
+    if (memchr(to, '\0', n) || !str_utf8((struct str){to, n}))
+        return err_set(err, 400, "22021",
+                       "the connection string contains a NUL or bytes that are not UTF-8");
+    *out = (struct str){to, n};
+    return true;
+}
+
+static size_t find_any(struct str s, const char *set, size_t from)
+{
+    while (from < s.n && !strchr(set, s.p[from]))
+        from++;
+    return from;
+}
+
+static bool read_url_options(struct arena *arena, struct str query, struct db_login *login,
+                             struct err *err)
+{
+    struct str pair;
+    while (str_next(&query, '&', &pair)) {
+        size_t equals = str_find(pair, '=', 0);
+        struct str name = {pair.p, equals}, value = str_from(pair, equals + 1), *to = NULL;
+        if (str_eq(name, STR("options")))
+            to = &login->options;
+        else if (str_eq(name, STR("application_name")))
+            to = &login->application_name;
+        if (to && !decode(arena, value, to, err))
+            return false;
+    }
+    return true;
+}
+
+bool sql_login_url(struct arena *arena, struct str url, struct db_login *login, struct err *err)
+{
+    size_t scheme = str_istarts(url, STR("postgresql://")) ? 13
+                    : str_istarts(url, STR("postgres://")) ? 11
+                                                           : 0;
+    if (!scheme || memchr(url.p, '\0', url.n))
+        return err_set(err, 400, "PGH104",
+                       "the connection string is not postgresql://user:password@host/database");
+    struct str rest = str_from(url, scheme);
+    rest.n = str_find(rest, '#', 0);
+    size_t end = find_any(rest, "/?", 0), at = end;
+    while (at > 0 && rest.p[at - 1] != '@') /* the last one: a password may contain it */
+        at--;
+    if (at == 0)
+        return err_set(err, 400, "PGH104", "the connection string has no user");
+    struct str info = {rest.p, at - 1};
+    size_t colon = str_find(info, ':', 0);
+    size_t question = str_find(rest, '?', end);
+    struct str path = {rest.p + end, question - end};
+    return decode(arena, (struct str){info.p, colon}, &login->user, err) &&
+           decode(arena, str_from(info, colon + 1), &login->password, err) &&
+           decode(arena, str_from(path, 1), &login->database, err) &&
+           read_url_options(arena, str_from(rest, question + 1), login, err);
+}
+
+/* Base64 of RFC 4648 with or without padding; -1 for a character that is none of it. */
+static int base64_digit(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+static bool base64_decode(struct str in, char *out, size_t *n)
+{
+    unsigned bits = 0, have = 0;
+    while (in.n > 0 && in.p[in.n - 1] == '=')
+        in.n--;
+    *n = 0;
+    for (size_t i = 0; i < in.n; i++) {
+        int digit = base64_digit(in.p[i]);
+        if (digit < 0)
+            return false;
+        bits = (bits << 6 | (unsigned)digit) & 0xffff;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            out[(*n)++] = (char)(bits >> have & 0xff);
+        }
+    }
+    return in.n % 4 != 1;
+}
+
+bool sql_login_basic(struct arena *arena, struct str authorization, struct db_login *login,
+                     struct err *err)
+{
+    if (!str_istarts(authorization, STR("Basic ")))
+        return err_set(err, 401, "28000",
+                       "Authorization: Basic with a PostgreSQL user and password is needed here");
+    struct str coded = str_trim(str_from(authorization, 6));
+    char *plain = arena_alloc(arena, coded.n + 1);
+    size_t n;
+    if (!plain || !base64_decode(coded, plain, &n))
+        return err_set(err, 400, "PGH104", "Authorization: not valid base64");
+    struct str both = {plain, n};
+    size_t colon = str_find(both, ':', 0);
+    if (colon == n || memchr(plain, '\0', n) || !str_utf8(both))
+        return err_set(err, 400, "PGH104", "Authorization: not user:password in UTF-8");
+    login->user = (struct str){plain, colon};
+    login->password = str_from(both, colon + 1);
+    return true;
+}
+
+bool sql_login_read(struct arena *arena, const struct sql_options *o, struct db_login *login,
+                    struct err *err)
+{
+    bool ok;
+    if (o->connection_string.p)
+        ok = sql_login_url(arena, o->connection_string, login, err);
+    else if (o->authorization.p)
+        ok = sql_login_basic(arena, o->authorization, login, err);
+    else
+        return err_set(err, 401, "28000",
+                       "PostgreSQL credentials are needed: Authorization: Basic, or a connection "
+                       "string in Neon-Connection-String");
+    if (ok && login->user.n == 0)
+        return err_set(err, 400, "28000", "the user name is empty");
+    return ok;
+}

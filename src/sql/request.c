@@ -1,0 +1,387 @@
+#include "sql/request.h"
+
+#include "sql/params.h"
+
+#define WHAT "the body"
+
+/* Statements longer than this are not worth a name: they are made for once. */
+#define PREPARE_MAX 8192
+
+struct reading {
+    struct arena *arena;
+    const struct sql_options *options;
+    const struct sql_body *body;
+    struct sql_request *request;
+    struct json_reader json;
+    size_t room, room_extras;
+};
+
+static bool too_big(struct err *err)
+{
+    return err_set(err, 413, "54000", "the statements are too big for this request");
+}
+
+static bool add_statement(struct reading *r, struct err *err)
+{
+    struct sql_request *q = r->request;
+    if (q->n == SQL_BATCH_MAX)
+        return err_set(err, 400, "54000", "more than %d statements in one batch", SQL_BATCH_MAX);
+    if (q->n == r->room) {
+        q->stmts = sql_grow(r->arena, q->stmts, q->n, &r->room, sizeof *q->stmts);
+        q->extras = sql_grow(r->arena, q->extras, q->n, &r->room_extras, sizeof *q->extras);
+        if (!q->stmts || !q->extras)
+            return too_big(err);
+    }
+    q->stmts[q->n] = (struct db_stmt){.sql = NULL};
+    q->extras[q->n] = (struct sql_extra){.array_mode = r->options->array_mode};
+    q->failed = q->n++;
+    return true;
+}
+
+/* sql has a NUL behind it. */
+static bool set_statement(struct reading *r, struct str sql, struct sql_params *params,
+                          struct err *err)
+{
+    struct db_stmt *stmt = &r->request->stmts[r->request->n - 1];
+    struct sql_extra *extra = &r->request->extras[r->request->n - 1];
+    if (params && params->n_named > 0) {
+        struct sql_binding b = {.named = params->named,
+                                .n_named = params->n_named,
+                                .plain_backslash = r->body->plain_backslash};
+        if (!sql_statement_bind(r->arena, sql, &b, err))
+            return false;
+        sql = b.sql;
+        params->values = b.values;
+        params->n = (size_t)b.n_values;
+    }
+    stmt->sql = sql.p;
+    stmt->sql_len = sql.n;
+    stmt->nparams = params ? (int)params->n : 0;
+    stmt->values = params ? params->values : NULL;
+    extra->verb = sql_statement_verb(sql);
+    stmt->prepare = extra->verb == SQL_VERB_QUERY && sql.n <= PREPARE_MAX;
+    return true;
+}
+
+struct statement_keys {
+    struct str query;
+    struct sql_params params;
+    bool has_params, has_mode;
+};
+
+static bool twice(struct err *err, const char *key)
+{
+    return err_set(err, 400, "PGH101", "\"%s\" is given twice", key);
+}
+
+static bool read_query_key(struct reading *r, struct statement_keys *keys, struct err *err)
+{
+    if (keys->query.p)
+        return twice(err, "query");
+    enum json_event event = json_next(&r->json);
+    if (event != JSON_STRING && event != JSON_ERROR)
+        return err_set(err, 400, "PGH101", "\"query\" is %s: a string is needed",
+                       json_event_name(event));
+    keys->query = r->json.text;
+    return event == JSON_STRING || json_error(&r->json, WHAT, err);
+}
+
+static bool read_mode_key(struct reading *r, struct statement_keys *keys, struct err *err)
+{
+    if (keys->has_mode)
+        return twice(err, "arrayMode");
+    keys->has_mode = true;
+    enum json_event event = json_next(&r->json);
+    struct sql_extra *extra = &r->request->extras[r->request->n - 1];
+    if (event == JSON_TRUE || event == JSON_FALSE)
+        extra->array_mode = event == JSON_TRUE;
+    else if (event != JSON_NULL)
+        return event == JSON_ERROR
+                   ? json_error(&r->json, WHAT, err)
+                   : err_set(err, 400, "PGH101", "\"arrayMode\" is %s: true or false is needed",
+                             json_event_name(event));
+    return true;
+}
+
+/* The value behind a key that the reader just returned. */
+static bool read_statement_key(struct reading *r, struct statement_keys *keys, struct err *err)
+{
+    struct str key = r->json.text;
+    if (str_eq(key, STR("query")))
+        return read_query_key(r, keys, err);
+    if (str_eq(key, STR("params"))) {
+        if (keys->has_params)
+            return twice(err, "params");
+        keys->has_params = true;
+        return sql_params_read(&r->json, r->arena, &keys->params, err);
+    }
+    if (str_eq(key, STR("arrayMode")))
+        return read_mode_key(r, keys, err);
+    return err_set(err, 400, "PGH101",
+                   "unknown key \"%.*s\" at byte %zu: query, params and arrayMode are known",
+                   key.n > 100 ? 100 : (int)key.n, key.p, r->json.start + 1);
+}
+
+static bool finish_statement(struct reading *r, struct statement_keys *keys, struct err *err)
+{
+    if (r->json.event == JSON_ERROR)
+        return json_error(&r->json, WHAT, err);
+    if (!keys->query.p)
+        return err_set(err, 400, "PGH101", "\"query\" is missing");
+    return set_statement(r, keys->query, &keys->params, err);
+}
+
+/* One element of a batch. */
+static bool read_element(struct reading *r, struct err *err)
+{
+    struct statement_keys keys = {.has_params = false};
+    enum json_event event = r->json.event;
+    if (!add_statement(r, err))
+        return false;
+    if (event == JSON_STRING)
+        return set_statement(r, r->json.text, NULL, err);
+    if (event != JSON_OBJECT)
+        return err_set(err, 400, "PGH101", "a statement is %s: a string or an object is needed",
+                       json_event_name(event));
+    while (json_next(&r->json) == JSON_KEY)
+        if (!read_statement_key(r, &keys, err))
+            return false;
+    return finish_statement(r, &keys, err);
+}
+
+static bool read_batch(struct reading *r, struct err *err)
+{
+    r->request->batch = true;
+    for (;;) {
+        r->request->failed = SQL_NO_INDEX;
+        enum json_event event = json_next(&r->json);
+        if (event == JSON_ARRAY_END)
+            return true;
+        if (event == JSON_ERROR)
+            return json_error(&r->json, WHAT, err);
+        if (!read_element(r, err))
+            return false;
+    }
+}
+
+static bool read_queries_key(struct reading *r, struct err *err)
+{
+    enum json_event event = json_next(&r->json);
+    if (event != JSON_ARRAY)
+        return event == JSON_ERROR
+                   ? json_error(&r->json, WHAT, err)
+                   : err_set(err, 400, "PGH101", "\"queries\" is %s: an array is needed",
+                             json_event_name(event));
+    return read_batch(r, err);
+}
+
+/* {"query": ...} or {"queries": [...]}, told apart by the first key. */
+static bool read_object(struct reading *r, struct err *err)
+{
+    struct statement_keys keys = {.has_params = false};
+    bool first = true;
+    while (json_next(&r->json) == JSON_KEY) {
+        bool queries = str_eq(r->json.text, STR("queries"));
+        if (queries && first) {
+            if (!read_queries_key(r, err))
+                return false;
+        } else if (queries || r->request->batch) {
+            return err_set(err, 400, "PGH101",
+                           "\"queries\" stands alone: put query, params and arrayMode in its "
+                           "elements");
+        } else {
+            if ((first && !add_statement(r, err)) || !read_statement_key(r, &keys, err))
+                return false;
+        }
+        first = false;
+    }
+    r->request->failed = SQL_NO_INDEX;
+    if (r->request->batch && r->json.event == JSON_OBJECT_END)
+        return true;
+    return (!first || r->json.event == JSON_ERROR)
+               ? finish_statement(r, &keys, err)
+               : err_set(err, 400, "PGH101", "\"query\" is missing");
+}
+
+static bool read_json(struct reading *r, struct err *err)
+{
+    if (r->body->n == 0)
+        return err_set(
+            err, 400, "PGH101",
+            "the body is empty: send {\"query\": \"select 1\"} or an array of statements");
+    json_reader_in_place(&r->json, r->body->p, r->body->n);
+    bool ok;
+    switch (json_next(&r->json)) {
+    case JSON_OBJECT: ok = read_object(r, err); break;
+    case JSON_ARRAY: ok = read_batch(r, err); break;
+    case JSON_ERROR: return json_error(&r->json, WHAT, err);
+    case JSON_NULL:
+    case JSON_FALSE:
+    case JSON_TRUE:
+    case JSON_NUMBER:
+    case JSON_STRING:
+    case JSON_ARRAY_END:
+    case JSON_OBJECT_END:
+    case JSON_KEY:
+    case JSON_DONE:
+    default:
+        return err_set(err, 400, "PGH101", "the body is %s: an object or an array is needed",
+                       json_event_name(r->json.event));
+    }
+    return ok && (json_finish(&r->json) || json_error(&r->json, WHAT, err));
+}
+
+/* The statement as plain text, with parameters from the URL. */
+static bool read_text(struct reading *r, struct str sql, struct err *err)
+{
+    struct sql_params params = {.n = 0};
+    struct str json = r->options->params;
+    if (memchr(sql.p, '\0', sql.n))
+        return err_set(err, 400, "22021", "a NUL byte in the statement");
+    if (json.p) {
+        char *mine = arena_strdup(r->arena, json);
+        if (!mine)
+            return too_big(err);
+        json_reader_in_place(&r->json, mine, json.n);
+        if (!sql_params_read(&r->json, r->arena, &params, err))
+            return false;
+        if (!json_finish(&r->json))
+            return json_error(&r->json, "params", err);
+    }
+    return add_statement(r, err) && set_statement(r, sql, &params, err);
+}
+
+static bool is_type(struct str content_type, struct str wanted)
+{
+    struct str type = {content_type.p, str_find(content_type, ';', 0)};
+    return str_ieq(str_trim(type), wanted);
+}
+
+static bool read_any(struct reading *r, struct err *err)
+{
+    const struct sql_options *o = r->options;
+    if (r->body->get) {
+        if (!o->query.p)
+            return err_set(err, 400, "PGH101", "the URL parameter \"query\" is missing");
+        return read_text(r, o->query, err);
+    }
+    if (o->query.p)
+        return err_set(err, 400, "PGH102",
+                       "\"query\" in the URL is for GET: a POST has it in its "
+                       "body");
+    if (o->content_type.p && is_type(o->content_type, STR("application/sql"))) {
+        if (r->body->n == 0)
+            return err_set(err, 400, "PGH101", "the body is empty: a statement is needed");
+        r->body->p[r->body->n] = '\0';
+        return read_text(r, (struct str){r->body->p, r->body->n}, err);
+    }
+    if (o->params.p)
+        return err_set(err, 400, "PGH102",
+                       "\"params\" in the URL is for GET and application/sql bodies");
+    return read_json(r, err);
+}
+
+/* Refuses what must not be sent at all. */
+static bool check_statements(struct sql_request *q, struct err *err)
+{
+    for (size_t i = 0; i < q->n; i++) {
+        q->failed = i;
+        if (q->extras[i].verb == SQL_VERB_COPY_CLIENT) {
+            err_set(err, 400, "0A000",
+                    "COPY FROM STDIN and COPY TO STDOUT have their own endpoint");
+            err->hint = "Use POST /copy?query=... to copy in, GET /copy?query=... to copy out.";
+            return false;
+        }
+        if (q->in_transaction && q->extras[i].verb == SQL_VERB_TRANSACTION) {
+            err_set(err, 400, "2D000",
+                    "a batch is one transaction: its statements cannot begin, "
+                    "end or change one");
+            err->hint = "SAVEPOINT, ROLLBACK TO and RELEASE work; isolation and read_only are "
+                        "options of the request.";
+            return false;
+        }
+        if (q->in_transaction && q->extras[i].verb == SQL_VERB_ENCODING)
+            return err_set(err, 400, "0A000", "client_encoding is UTF8 here and cannot be changed");
+    }
+    q->failed = SQL_NO_INDEX;
+    return true;
+}
+
+static bool mentions(struct str sql, const char *lower)
+{
+    size_t n = strlen(lower);
+    for (size_t i = 0; i + n <= sql.n; i++) {
+        const char *hit = memchr(sql.p + i, '_', sql.n - i); /* client_encoding has one */
+        if (!hit)
+            return false;
+        i = (size_t)(hit - sql.p);
+        size_t before = (size_t)(strchr(lower, '_') - lower);
+        if (i >= before && i - before + n <= sql.n &&
+            strncasecmp(sql.p + i - before, lower, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Statements of our own around the client's.
+ *
+ * In front, in a read-only transaction that begins with SET: PostgreSQL lets the first statement of
+ * a transaction make it writable again (SET transaction_read_only = off), but no statement after a
+ * snapshot was taken.
+ *
+ * Behind, where the text could have changed client_encoding by set_config: a statement that fails,
+ * so that bytes in another encoding are never committed or answered. */
+static bool add_hidden(struct reading *r, struct err *err)
+{
+    static const char snapshot[] = "select";
+    static const char encoding[] =
+        "select 1 / (pg_catalog.current_setting('client_encoding') = 'UTF8')::pg_catalog.int4";
+    struct sql_request *q = r->request;
+    bool first = false, last = false;
+    if (!q->in_transaction)
+        return true;
+    for (size_t i = 0; i < q->n; i++) {
+        first = first || (r->options->read_only && q->extras[i].verb == SQL_VERB_SET);
+        last =
+            last || mentions((struct str){q->stmts[i].sql, q->stmts[i].sql_len}, "client_encoding");
+    }
+    if (!first && !last)
+        return true;
+    struct db_stmt *stmts = arena_array(r->arena, q->n + 2, sizeof *stmts);
+    struct sql_extra *extras = arena_array(r->arena, q->n + 2, sizeof *extras);
+    if (!stmts || !extras)
+        return too_big(err);
+    memcpy(stmts + first, q->stmts, q->n * sizeof *stmts);
+    memcpy(extras + first, q->extras, q->n * sizeof *extras);
+    if (first)
+        stmts[0] = (struct db_stmt){.sql = snapshot, .sql_len = sizeof snapshot - 1};
+    if (last)
+        stmts[first + q->n] = (struct db_stmt){.sql = encoding, .sql_len = sizeof encoding - 1};
+    q->stmts = stmts;
+    q->extras = extras;
+    q->hidden_first = first;
+    q->hidden_last = last;
+    q->n += (size_t)first + last;
+    return true;
+}
+
+bool sql_request_read(struct arena *arena, const struct sql_options *options,
+                      const struct sql_body *body, struct sql_request *q, struct err *err)
+{
+    struct reading r = {.arena = arena, .options = options, .body = body, .request = q};
+    *q = (struct sql_request){.failed = SQL_NO_INDEX};
+    if (!read_any(&r, err)) {
+        if (!q->batch)
+            q->failed = SQL_NO_INDEX;
+        return false;
+    }
+    q->in_transaction = q->batch || options->read_only || options->deferrable ||
+                        options->isolation != DB_ISOLATION_DEFAULT;
+    if (q->batch && options->format != SQL_JSON)
+        return err_set(err, 406, "PGH105", "a batch is answered as application/json only");
+    if (check_statements(q, err))
+        return add_hidden(&r, err);
+    if (!q->batch)
+        q->failed = SQL_NO_INDEX;
+    return false;
+}
