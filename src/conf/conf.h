@@ -98,6 +98,7 @@ struct conf {
     /* JWT */
     const char *jwt_secret; /* text, JWK or JWKS; after @file and base64 were resolved */
     size_t jwt_secret_len;
+    bool jwt_secret_is_base64;
     const char *jwt_aud, *jwt_role_claim_key;
     unsigned jwt_cache_max_entries;
 
@@ -133,6 +134,15 @@ struct conf_sources {
  * warnings (unknown PGHTTPD_ variables) are logged. *action is set even when it is not CONF_RUN. */
 MUSTCHECK struct conf *conf_load(const struct conf_sources *, enum conf_action *action,
                                  struct err *);
+
+/* The same sources again for a running program. Settings that need a restart keep their old value,
+ * with a warning. On failure the old one simply stays in use. */
+MUSTCHECK struct conf *conf_reload(const struct conf *old, const struct conf_sources *,
+                                   struct err *);
+/* Calls fn for each setting in which the two differ; databases' own as "NAME.key". */
+void conf_diff(const struct conf *old, const struct conf *now,
+               void (*fn)(void *arg, const char *key), void *arg);
+
 struct conf *conf_ref(struct conf *);
 void conf_unref(struct conf *);
 
