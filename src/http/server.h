@@ -104,6 +104,21 @@ void http_on_gone(struct http_req *, void (*fn)(void *arg), void *arg);
  * any answer. */
 MUSTCHECK int http_takeover(struct http_req *, int status);
 
+/* For a taken socket: the header lines the server would have added (CORS, X-Request-Id, and those
+ * of http_add_header), each ended with CRLF, to stand in the head that the caller writes. Call it
+ * before or right after http_takeover, in the same turn. */
+void http_takeover_headers(struct http_req *, struct buf *out);
+
+/* An error as {"code","details","hint","message"}, with Retry-After and Proxy-Status. */
+void http_fail_json(struct http_req *, const struct err *);
+
+/* The rules for web pages of other origins, for routes that are guarded only sometimes (events with
+ * a cookie). False with 403 in err. */
+MUSTCHECK bool http_guard(struct http_req *, struct err *);
+
+/* Did it come over loopback or a unix socket? */
+bool http_is_local(const struct http_req *);
+
 /* For the access log and Server-Timing. */
 void http_set_times(struct http_req *, uint64_t queue_us, uint64_t connect_us, uint64_t db_us);
 
@@ -123,13 +138,19 @@ void http_server_quiesce(struct http_server *); /* accepts nothing more; what ru
 unsigned http_server_connections(
     const struct http_server *); /* open ones, idle keep-alive not counted after quiesce */
 void http_server_free(struct http_server *); /* ends everything that is left */
-void http_server_metrics(const struct http_server *,
-                         struct buf *out); /* samples only, labelled by route */
+/* Whole metric families, summed over the servers of all workers; any thread. */
+void http_servers_metrics(struct http_server *const *, size_t n, struct buf *out);
 
 /* Listening sockets, made in main before the workers start; unix sockets too. Errors name address
  * and reason. */
 MUSTCHECK int http_listen_tcp(const char *host, unsigned port, bool reuseport, unsigned *bound_port,
                               struct err *);
 MUSTCHECK int http_listen_unix(const char *path, unsigned mode, struct err *);
+/* One socket for each of n workers on one port. A port that another program has is found out, even
+ * though the workers' sockets share it, unless shared_port (server-reuseport) allows that. */
+MUSTCHECK bool http_listen_workers(const char *host, unsigned port, bool shared_port, size_t n,
+                                   int *fds, unsigned *bound_port, struct err *);
+/* Raises the soft limit of descriptors to the hard one; false when that is below wanted. */
+bool http_raise_nofile(uint64_t wanted, uint64_t *got);
 
 #endif
