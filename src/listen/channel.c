@@ -112,7 +112,7 @@ struct hub_channel *channel_take(struct hub *h, struct str name)
     } else if (c->state == CHANNEL_LIVE && c->refs == 0) {
         unlink_from(h, c);
     }
-    c->refs++;
+    h->wanted += c->refs++ == 0;
     return c;
 }
 
@@ -127,6 +127,7 @@ void channel_give(struct hub *h, struct hub_channel *c)
     assert(c->refs > 0);
     if (--c->refs > 0)
         return;
+    h->wanted--;
     switch (c->state) {
     case CHANNEL_WANTED:
     case CHANNEL_REFUSED: channel_destroy(h, c); break;

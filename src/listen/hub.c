@@ -224,20 +224,12 @@ void hub_lost(struct hub *h)
     pthread_mutex_unlock(&h->lock);
 }
 
-static void count_wanted(void *arg, struct str name, void *value)
-{
-    const struct hub_channel *c = value;
-    (void)name;
-    *(size_t *)arg += c->refs > 0;
-}
-
 bool hub_wanted(struct hub *h)
 {
-    size_t n = 0;
     pthread_mutex_lock(&h->lock);
-    strmap_each(h->channels, count_wanted, &n);
+    bool wanted = h->wanted > 0;
     pthread_mutex_unlock(&h->lock);
-    return n > 0;
+    return wanted;
 }
 
 static void forget_idle(void *arg, struct str name, void *value)
@@ -249,10 +241,8 @@ static void forget_idle(void *arg, struct str name, void *value)
 
 bool hub_rest(struct hub *h)
 {
-    size_t n = 0;
     pthread_mutex_lock(&h->lock);
-    strmap_each(h->channels, count_wanted, &n);
-    bool rest = n == 0 && h->in_flight == 0;
+    bool rest = h->wanted == 0 && h->in_flight == 0;
     if (rest) {
         strmap_each(h->channels, forget_idle, h);
         h->link = LINK_STARTING;

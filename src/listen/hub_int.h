@@ -91,6 +91,7 @@ struct hub {
     struct strmap *channels;
     struct hub_list wishes, lingering;
     size_t in_flight; /* wishes under way */
+    size_t wanted;    /* channels with references */
     struct ring gaps;
     size_t ring_bytes; /* all channels' rings */
     struct buf scratch;
