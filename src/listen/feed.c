@@ -55,7 +55,7 @@ struct feed {
 
     pthread_mutex_t lock; /* of what feed_health shows to other threads */
     enum feed_health health;
-    char reason[256];
+    char reason[1024];
 };
 
 static void next(struct feed *);

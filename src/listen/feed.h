@@ -42,7 +42,7 @@ void feed_free(struct feed *); /* and the hub: its readers are gone */
 struct hub *feed_hub(struct feed *);
 /* The configuration from now on, for finding the pool of the self-test. */
 void feed_reconfigure(struct feed *, struct conf *);
-/* Any thread. reason (of at least 256 bytes) gets why it is DEAF or AWAY. */
+/* Any thread. reason (of at least 1024 bytes) gets why it is DEAF or AWAY. */
 enum feed_health feed_health(struct feed *, char *reason, size_t reason_size);
 
 #endif

@@ -273,7 +273,7 @@ void hubs_metrics(struct hubs *hs, struct buf *out)
 
 void hubs_dump(struct hubs *hs, struct buf *out)
 {
-    char reason[256];
+    char reason[1024];
     pthread_mutex_lock(&hs->lock);
     buf_char(out, '[');
     for (struct hub_entry *e = hs->first; e; e = e->next) {
