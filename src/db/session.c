@@ -314,6 +314,13 @@ void session_flush(struct session *s)
         event_add(s->write_ev, NULL);
     else
         event_del(s->write_ev);
+    if (!s->writing && s->ops.on_flushed)
+        s->ops.on_flushed(s->arg);
+}
+
+bool session_writing(const struct session *s)
+{
+    return s->writing;
 }
 
 void session_pause(struct session *s, bool paused)

@@ -37,6 +37,7 @@ struct session_ops {
     /* Bytes came (PQconsumeInput was called). After it on_down may follow at once. */
     void (*on_input)(void *arg);
     void (*on_notice)(void *arg, const PGresult *); /* may be NULL */
+    void (*on_flushed)(void *arg); /* what had to wait for the socket was sent; may be NULL */
 };
 
 struct session *session_start(struct loop *, struct helpers *, const struct session_spec *,
@@ -46,6 +47,7 @@ void session_close(struct session *); /* NULL is fine */
 PGconn *session_pg(const struct session *); /* from on_up on */
 /* Sends what libpq holds, the rest when the socket takes it. A failure becomes on_down. */
 void session_flush(struct session *);
+bool session_writing(const struct session *); /* something waits for the socket */
 /* Backpressure: no reading until resumed. */
 void session_pause(struct session *, bool paused);
 uint64_t session_connect_us(const struct session *); /* how long lookup and login took */

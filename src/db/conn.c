@@ -1,0 +1,312 @@
+/* conn: one connection of a pool: what may be placed on it, when it is flushed, cancelled, closed.
+ *
+ * Life: conn_open (CONNECTING) -> pool_conn_up (UP: jobs are placed, sent, answered) -> conn_close
+ * or loss (CLOSED), freed at the end of the turn. Groups of several jobs stand behind one another
+ * in the pipeline; the first one is what PostgreSQL works on. */
+#include "db/private.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "util/log.h"
+#include "util/xalloc.h"
+
+static void on_up(void *arg);
+static void on_down(void *arg, const struct db_error *why);
+
+static void on_input(void *arg)
+{
+    conn_read(arg);
+}
+
+static void on_notice(void *arg, const PGresult *res)
+{
+    conn_on_notice(arg, res);
+}
+
+static void on_flushed(void *arg)
+{
+    copy_flushed(arg);
+}
+
+static const struct session_ops session_ops = {.on_up = on_up,
+                                               .on_down = on_down,
+                                               .on_input = on_input,
+                                               .on_notice = on_notice,
+                                               .on_flushed = on_flushed};
+
+static struct loop *loop_of(const struct conn *c)
+{
+    return c->pool->pools->loop;
+}
+
+/* ---- sending ---- */
+
+static void send_placed(struct conn *c)
+{
+    while (c->n_placed && c->state == CONN_UP) {
+        struct db_job *j = c->jobs.last;
+        while (j->prev && j->prev->state == JOB_PLACED)
+            j = j->prev;
+        if (j->copy) {
+            if (!copy_begin(c, j))
+                conn_break(c, PQerrorMessage(c->pg));
+            return;
+        }
+        bool first = c->steps_n == 0, idle = c->jobs.first == j;
+        j->state = JOB_SENT;
+        c->n_placed--;
+        if (idle)
+            c->head_us = loop_now_us(loop_of(c));
+        if (!conn_send_job(c, j))
+            conn_break(c, PQerrorMessage(c->pg));
+        else if (first)
+            conn_arm_head(c);
+    }
+}
+
+/* Runs once a turn in which the connection was touched: all its new groups in one write. */
+static void on_flush(void *arg)
+{
+    struct conn *c = arg;
+    if (c->state != CONN_UP)
+        return;
+    send_placed(c);
+    if (c->state == CONN_UP && c->jobs.n == 0 && conn_needs_front(c)) {
+        bool first = c->steps_n == 0;
+        if (!conn_send_front(c))
+            conn_break(c, PQerrorMessage(c->pg));
+        else if (first)
+            conn_arm_head(c);
+    }
+    if (c->state == CONN_UP)
+        session_flush(c->session);
+}
+
+static void flush_later(struct conn *c)
+{
+    loop_defer(loop_of(c), LOOP_FLUSH, &c->flush_task);
+}
+
+bool conn_takes(const struct conn *c, const struct db_job *j, uint64_t now_us)
+{
+    const struct conf *conf = c->pool->pools->conf;
+    if (c->state != CONN_UP || c->retire || c->solo || c->cancel || c->names_pending || c->paused)
+        return false;
+    if (c->jobs.n == 0)
+        return true;
+    if (j->spec.travel == DB_EXCLUSIVE)
+        return false;
+    return c->jobs.n < conf->db_pipeline_depth &&
+           now_us - c->head_us <= conf->db_pipeline_patience_us;
+}
+
+void conn_place(struct conn *c, struct db_job *j)
+{
+    assert(c->state == CONN_UP && !c->solo && !j->list);
+    uint64_t now = job_now(j);
+    if (c->jobs.n == 0)
+        c->head_us = now;
+    j->conn = c;
+    j->state = JOB_PLACED;
+    j->placed_us = now;
+    if (c->up_us > j->submitted_us) /* it waited for this very connection to be made */
+        j->connect_us = session_connect_us(c->session);
+    job_list_push(&c->jobs, j);
+    c->n_placed++;
+    /* Nobody waits behind a stream: its reader may be slow. */
+    c->solo = j->spec.travel == DB_EXCLUSIVE || j->spec.stream_rows;
+    c->pool->stats.jobs++;
+    flush_later(c);
+}
+
+void conn_leave(struct conn *c, struct db_job *j)
+{
+    assert(j->state == JOB_PLACED && c->n_placed > 0);
+    job_list_remove(j);
+    c->n_placed--;
+    j->conn = NULL;
+    if (c->jobs.n == 0)
+        c->solo = false;
+}
+
+/* ---- reading ---- */
+
+static void on_read_later(void *arg)
+{
+    struct conn *c = arg;
+    if (c->state == CONN_UP && !c->reading)
+        conn_read(c);
+}
+
+void conn_read_later(struct conn *c)
+{
+    loop_defer(loop_of(c), LOOP_COMPLETE, &c->read_task);
+}
+
+void conn_set_paused(struct conn *c, bool paused)
+{
+    if (c->paused == paused || c->state != CONN_UP)
+        return;
+    c->paused = paused;
+    session_pause(c->session, paused);
+    if (!paused)
+        conn_read_later(c); /* what libpq has already read wakes nobody */
+}
+
+/* After reading: what has to happen now that there is room. */
+void conn_became_idle(struct conn *c)
+{
+    if (c->jobs.n == 0) {
+        c->idle_us = loop_now_us(loop_of(c));
+        if (c->retire && !c->cancel && c->steps_n == 0) {
+            struct db_pool *pool = c->pool;
+            conn_close(c);
+            pool_pump_later(pool);
+            return;
+        }
+        if (conn_needs_front(c))
+            flush_later(c);
+    }
+    if (c->n_placed) /* a COPY waits for the pipeline to be empty */
+        flush_later(c);
+    if (c->pool->waiting.n)
+        pool_pump_later(c->pool);
+    if (c->pool->pools->draining)
+        pools_check_drained(c->pool->pools);
+}
+
+/* ---- cancelling ---- */
+
+static bool is_to_stop(const struct db_job *j)
+{
+    return j && j->state == JOB_SENT && (j->cancelled || j->timed_out || j->refused);
+}
+
+/* A signal that reaches PostgreSQL between two statements of a group is thrown away by it: while
+ * the head still runs, say it again. */
+static void on_again(void *arg)
+{
+    struct conn *c = arg;
+    if (c->state == CONN_UP && c->stop_us &&
+        loop_now_us(loop_of(c)) - c->stop_us > CONN_CANCEL_MAX_US)
+        conn_break(c, "the running statement could not be cancelled");
+    else if (c->state == CONN_UP)
+        conn_stop_head(c);
+}
+
+static void on_cancelled(void *arg)
+{
+    struct conn *c = arg;
+    c->cancel = NULL;
+    if (is_to_stop(c->jobs.first))
+        loop_timer_set(&c->again, CONN_CANCEL_AGAIN_US);
+    conn_became_idle(c);
+}
+
+/* Only the head is ever cancelled: what stands behind waits for its turn and is cancelled then.
+ * Whoever else is hit by it is sent again. */
+void conn_stop_head(struct conn *c)
+{
+    if (!is_to_stop(c->jobs.first)) {
+        c->stop_us = 0;
+        return;
+    }
+    if (c->cancel || copy_stop(c))
+        return; /* on_cancelled sees to it */
+    c->cancel_us = loop_now_us(loop_of(c));
+    if (!c->stop_us)
+        c->stop_us = c->cancel_us;
+    c->cancel = cancel_start(loop_of(c), c->pool->pools->helpers, c->pg, on_cancelled, c);
+    if (!c->cancel)
+        loop_timer_set(&c->again, CONN_CANCEL_AGAIN_US);
+    c->pool->stats.cancels++;
+    for (struct db_job *j = c->jobs.first; j; j = j->next)
+        j->hit = j->hit || j->state == JOB_SENT;
+    /* A paused stream must be read to its end before the connection can be used again. */
+    conn_set_paused(c, false);
+}
+
+/* ---- up and down ---- */
+
+static void on_up(void *arg)
+{
+    struct conn *c = arg;
+    struct db_pool *pool = c->pool;
+    const struct conf *conf = pool->pools->conf;
+    c->pg = session_pg(c->session);
+    if (!PQenterPipelineMode(c->pg)) {
+        conn_break(c, "cannot enter pipeline mode");
+        return;
+    }
+    c->state = CONN_UP;
+    c->up_us = c->idle_us = c->head_us = loop_now_us(loop_of(c));
+    if (pool->prepared && conf->db_statement_cache)
+        c->cache = stmt_cache_new(conf->db_statement_cache);
+    uint64_t lifetime = conf->db_pool_max_lifetime_us;
+    if (lifetime) /* a tenth of jitter, so that they do not all end together */
+        c->expire_us = c->up_us + lifetime - pools_jitter(pool->pools, lifetime / 10);
+    pool_conn_up(c);
+}
+
+static void on_down(void *arg, const struct db_error *why)
+{
+    struct conn *c = arg;
+    if (c->state == CONN_CONNECTING)
+        pool_conn_failed(c, why);
+    else if (c->state == CONN_UP)
+        pool_conn_lost(c, why);
+}
+
+void conn_break(struct conn *c, const char *why)
+{
+    struct db_failure f = {0};
+    db_failure_set(&f, "08006", why, NULL);
+    on_down(c, &f.error);
+    db_failure_fini(&f);
+}
+
+struct conn *conn_open(struct db_pool *pool)
+{
+    struct conn *c = xcalloc(1, sizeof *c);
+    const struct conf *conf = pool->pools->conf;
+    c->pool = pool;
+    c->flush_task = LOOP_TASK(on_flush, c);
+    c->read_task = LOOP_TASK(on_read_later, c);
+    loop_timer_init(&c->again, pool->pools->loop, on_again, c);
+    struct session_spec spec = {.uri = pool->uri,
+                                .user = pool->user,
+                                .password = pool->password,
+                                .database = pool->database,
+                                .options = pool->options,
+                                .application_name = pool->application_name,
+                                .client_login = pool->login,
+                                .connect_timeout_us = conf->db_connect_timeout_us};
+    c->session = session_start(pool->pools->loop, pool->pools->helpers, &spec, &session_ops, c);
+    return c;
+}
+
+static void destroy(void *p)
+{
+    struct conn *c = p;
+    stmt_cache_free(c->cache);
+    for (size_t i = 0; i < c->n_user_names; i++)
+        free(c->user_names[i]);
+    free(c->user_names);
+    free(c->steps);
+    free(c);
+}
+
+void conn_close(struct conn *c)
+{
+    assert(c->state != CONN_CLOSED && c->jobs.n == 0);
+    pool_conn_gone(c);
+    c->state = CONN_CLOSED;
+    cancel_forget(c->cancel);
+    c->cancel = NULL;
+    loop_timer_stop(&c->again);
+    loop_undefer(&c->flush_task);
+    loop_undefer(&c->read_task);
+    session_close(c->session);
+    loop_free_later(loop_of(c), destroy, c);
+}

@@ -1,0 +1,311 @@
+/* conn_read: results out of libpq's pipeline, each to the step it belongs to.
+ *
+ * PQgetResult is called only while PQisBusy is 0, so it never waits. Every command gives its
+ * results and then one NULL; a Sync gives one result and no NULL. Results of a shared job are kept
+ * until its Sync, because it may have to be sent again; those of an exclusive one go on at once. */
+#include "db/private.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "util/xalloc.h"
+
+/* A COPY that slipped through leaves the protocol in a state no pipeline recovers from. */
+#define COPY_MESSAGE "COPY FROM STDIN and TO STDOUT are not possible here"
+
+static struct step *head(const struct conn *c)
+{
+    assert(c->steps_n > 0);
+    return &c->steps[c->steps_first];
+}
+
+static void pop_step(struct conn *c)
+{
+    assert(c->steps_n > 0);
+    c->steps_first = (c->steps_first + 1) & (c->steps_cap - 1);
+    c->steps_n--;
+    conn_arm_head(c);
+}
+
+/* ---- the end of a job ---- */
+
+/* A second try, unseen: after a cancel that was meant for a neighbour, or when the server did not
+ * know a prepared name or could not go on using its plan. */
+static bool try_again(struct conn *c, struct db_job *j)
+{
+    const char *code = j->failure.error.code;
+    if (j->retried || j->delivered || j->cancelled || j->timed_out || j->refused)
+        return false;
+    bool neighbour = j->hit && strcmp(code, "57014") == 0 && j->spec.travel == DB_SHARED;
+    if (!neighbour && !j->stale_name)
+        return false;
+    j->retried = true;
+    j->unprepared = j->stale_name;
+    c->pool->stats.resends++;
+    job_forget_try(j);
+    job_list_remove(j);
+    pool_requeue(j);
+    return true;
+}
+
+static void end_job(struct conn *c, struct db_job *j)
+{
+    (void)c;
+    if (j->cancelled) {
+        job_drop(j);
+        return;
+    }
+    if (j->refused && !j->failing)
+        job_fail(j, "57014", "canceling statement due to user request", NULL);
+    if (!j->failing) {
+        job_end(j, DB_DONE);
+        return;
+    }
+    bool deadline = j->timed_out && strcmp(j->failure.error.code, "57014") == 0;
+    job_end(j, deadline ? DB_TIMED_OUT : DB_FAILED);
+}
+
+static void on_job_sync(struct conn *c, struct db_job *j)
+{
+    PGTransactionStatusType tx = PQtransactionStatus(c->pg);
+    if (tx != PQTRANS_IDLE) {
+        c->need_rollback = true;
+        j->left_transaction = !j->failing && !j->spec.in_transaction;
+    }
+    assert(j == c->jobs.first);
+    job_list_remove(j);
+    c->head_us = loop_now_us(c->pool->pools->loop);
+    if (c->jobs.n == 0)
+        c->solo = false;
+    j->conn = NULL;
+    if (!(j->failing && try_again(c, j)))
+        end_job(c, j);
+    if (c->state == CONN_UP)
+        conn_stop_head(c);
+}
+
+/* ---- results ---- */
+
+static bool is_stale_plan(const PGresult *res, const char *code)
+{
+    const char *routine = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
+    return strcmp(code, "0A000") == 0 && routine && strcmp(routine, "RevalidateCachedQuery") == 0;
+}
+
+/* Did the statement fail because of its name? Then the name is dropped here. */
+static void check_name(struct conn *c, struct db_job *j, size_t i, const PGresult *res)
+{
+    const char *code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    const struct db_stmt *st = &j->spec.stmts[i];
+    bool unknown = code && strcmp(code, "26000") == 0;
+    if (!code || j->cancelled || !c->cache || !st->prepare || j->unprepared ||
+        !(unknown || is_stale_plan(res, code)))
+        return;
+    struct stmt_entry *e =
+        stmt_cache_find(c->cache, st->cache_scope, (struct str){st->sql, st->sql_len});
+    if (e && e->state == STMT_READY)
+        stmt_cache_remove(c->cache, e, !unknown);
+    if (unknown) /* if one is gone, others are too */
+        stmt_cache_forget(c->cache);
+    j->stale_name = true;
+}
+
+/* The connection itself broke: libpq made this result, PostgreSQL did not. on_down follows. */
+static bool is_own_error(const PGresult *res)
+{
+    return !PQresultErrorField(res, PG_DIAG_SQLSTATE);
+}
+
+static void on_error(struct conn *c, struct step *s, const PGresult *res)
+{
+    const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+    struct db_job *j = s->job;
+    if (severity && strcmp(severity, "ERROR") != 0) {
+        c->fatal = true;
+        c->fatal_job = j;
+    }
+    if (!j) {
+        c->retire = true; /* a reset failed: nobody may use it any more */
+        return;
+    }
+    if (j->failing)
+        return;
+    db_failure_result(&j->failure, res);
+    j->failing = true;
+    j->unclear = s->kind == STEP_END || s->kind == STEP_SYNC;
+    if (s->kind == STEP_PARSE || s->kind == STEP_STMT)
+        j->failed = s->stmt;
+    if (s->kind == STEP_STMT)
+        check_name(c, j, s->stmt, res);
+}
+
+static bool hand_over(struct db_job *j, size_t stmt, const PGresult *res)
+{
+    j->delivered = true;
+    return j->ops.on_result(j->arg, stmt, (const struct db_result *)(const void *)res) ||
+           j->cancelled;
+}
+
+/* Takes res. In row mode a shared job's earlier results wait for the first row of its last. */
+static void on_rows(struct conn *c, struct step *s, PGresult *res)
+{
+    struct db_job *j = s->job;
+    size_t stmt = s->stmt;
+    bool last = stmt + 1 == j->spec.n, more = true;
+    if (j->cancelled || j->refused || j->failing) {
+        PQclear(res);
+        return;
+    }
+    if (j->spec.travel == DB_SHARED && !(j->spec.stream_rows && last)) {
+        job_hold(j, stmt, res);
+        return;
+    }
+    for (size_t i = 0; i < j->n_held && more && !j->cancelled; i++)
+        more = hand_over(j, j->held[i].stmt, j->held[i].res);
+    job_drop_held(j);
+    if (more && !j->cancelled)
+        more = hand_over(j, stmt, res);
+    PQclear(res);
+    if (!more && j->state == JOB_SENT) {
+        j->refused = true;
+        if (c->state == CONN_UP)
+            conn_stop_head(c);
+    }
+}
+
+/* DISCARD ALL and DEALLOCATE ALL took the names of the cache along. */
+static void check_tag(struct conn *c, PGresult *res)
+{
+    const char *tag = PQcmdStatus(res);
+    if (c->cache && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0))
+        stmt_cache_forget(c->cache);
+}
+
+static void on_names(struct conn *c, const PGresult *res)
+{
+    int n = PQntuples(res);
+    c->names_pending = false;
+    if (n <= 0 || c->user_names)
+        return;
+    c->user_names = xcalloc((size_t)n, sizeof *c->user_names);
+    for (int i = 0; i < n; i++)
+        c->user_names[c->n_user_names++] = xstrdup(PQgetvalue(res, i, 0));
+}
+
+/* A result that is no error and no row of a statement. */
+static void on_answer(struct conn *c, struct step *s, const PGresult *res)
+{
+    if (s->kind == STEP_PARSE && s->entry)
+        stmt_cache_ready(c->cache, s->entry);
+    else if (s->kind == STEP_NAMES)
+        on_names(c, res);
+    else if (s->kind == STEP_END && !s->job->failing)
+        s->job->committed = true;
+    s->entry = NULL;
+}
+
+/* Not answered with success, and never will be. */
+static void on_lost_step(struct conn *c, struct step *s)
+{
+    if (s->kind == STEP_PARSE && s->entry)
+        stmt_cache_remove(c->cache, s->entry, false);
+    if (s->kind == STEP_NAMES)
+        c->names_pending = false;
+    s->entry = NULL;
+}
+
+static void on_copy(struct conn *c, struct step *s)
+{
+    if (s->job && !s->job->failing)
+        job_fail(s->job, "57014", COPY_MESSAGE, NULL);
+    conn_break(c, COPY_MESSAGE);
+}
+
+/* Takes res. */
+static void on_result(struct conn *c, PGresult *res)
+{
+    struct step *s = head(c);
+    s->seen = true;
+    switch ((int)PQresultStatus(res)) {
+    case PGRES_FATAL_ERROR:
+    case PGRES_BAD_RESPONSE:
+        if (!is_own_error(res)) {
+            on_error(c, s, res);
+            on_lost_step(c, s);
+        }
+        break;
+    case PGRES_PIPELINE_ABORTED: on_lost_step(c, s); break;
+    case PGRES_COPY_IN:
+    case PGRES_COPY_OUT:
+    case PGRES_COPY_BOTH:
+        PQclear(res);
+        on_copy(c, s);
+        return;
+    case PGRES_COMMAND_OK:
+        if (s->kind == STEP_STMT)
+            check_tag(c, res);
+        /* fall through */
+    default:
+        if (s->kind == STEP_STMT) {
+            on_rows(c, s, res);
+            return;
+        }
+        on_answer(c, s, res);
+        break;
+    }
+    PQclear(res);
+}
+
+static void on_sync(struct conn *c)
+{
+    struct step *s = head(c);
+    struct db_job *j = s->job;
+    pop_step(c);
+    if (j)
+        on_job_sync(c, j);
+}
+
+void conn_read(struct conn *c)
+{
+    c->reading = true;
+    while (c->state == CONN_UP && !c->paused && c->steps_n && !c->copying && !PQisBusy(c->pg)) {
+        PGresult *res = PQgetResult(c->pg);
+        bool sync = head(c)->kind == STEP_SYNC;
+        if (!res) {
+            if (!head(c)->seen)
+                break; /* the connection is gone */
+            if (sync)
+                head(c)->seen = false; /* a deferred constraint failed; its Sync comes next */
+            else
+                pop_step(c);
+        } else if (PQresultStatus(res) == PGRES_PIPELINE_SYNC && sync) {
+            PQclear(res);
+            on_sync(c);
+        } else if (PQresultStatus(res) == PGRES_FATAL_ERROR && is_own_error(res)) {
+            PQclear(res);
+            break; /* on_down follows */
+        } else if (sync && PQresultStatus(res) != PGRES_FATAL_ERROR) {
+            PQclear(res);
+            conn_break(c, "the connection lost its order of results");
+        } else {
+            on_result(c, res);
+        }
+    }
+    c->reading = false;
+    if (c->copying && c->state == CONN_UP)
+        copy_read(c);
+    if (c->state == CONN_UP)
+        conn_became_idle(c);
+}
+
+void conn_on_notice(struct conn *c, const PGresult *res)
+{
+    const struct step *s = conn_head(c);
+    struct db_job *j = s ? s->job : NULL;
+    if (c->copying)
+        j = c->jobs.first;
+    else if (s && s->kind != STEP_STMT && s->kind != STEP_PARSE)
+        j = NULL;
+    if (j && !j->cancelled)
+        job_notice(j, s ? s->stmt : 0, res);
+}

@@ -1,0 +1,245 @@
+/* conn_send: jobs into libpq's pipeline. Each command put in is a step in the connection's ring;
+ * conn_read takes them out again with their results.
+ *
+ * A group is what stands between two Syncs. Before a job's own group may stand a front group: the
+ * ROLLBACK, the reset and the closing of names that earlier jobs made necessary. It has a Sync of
+ * its own, because VACUUM and its like must be alone. */
+#include "db/private.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "db/ident.h"
+#include "db/statement_class.h"
+#include "util/xalloc.h"
+
+/* Never DISCARD ALL or DEALLOCATE ALL: they would take the statement cache along. */
+static const char *const reset_texts[] = {
+    "CLOSE ALL",         "SET SESSION AUTHORIZATION DEFAULT",          "RESET ALL",
+    "UNLISTEN *",        "SELECT pg_catalog.pg_advisory_unlock_all()", "DISCARD TEMP",
+    "DISCARD SEQUENCES",
+};
+
+static struct step *push_step(struct conn *c, enum step_kind kind, struct db_job *j, size_t stmt)
+{
+    if (c->steps_n == c->steps_cap) {
+        size_t cap = c->steps_cap ? c->steps_cap * 2 : 64;
+        struct step *more = xmalloc(cap * sizeof *more);
+        for (size_t i = 0; i < c->steps_n; i++)
+            more[i] = c->steps[(c->steps_first + i) & (c->steps_cap - 1)];
+        free(c->steps);
+        c->steps = more;
+        c->steps_first = 0;
+        c->steps_cap = cap;
+    }
+    struct step *s = &c->steps[(c->steps_first + c->steps_n++) & (c->steps_cap - 1)];
+    *s = (struct step){.job = j, .stmt = (uint32_t)stmt, .kind = (uint8_t)kind};
+    return s;
+}
+
+static bool send_plain(struct conn *c, enum step_kind kind, struct db_job *j, const char *sql)
+{
+    push_step(c, kind, j, 0);
+    return PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+}
+
+static bool send_sync(struct conn *c, struct db_job *j)
+{
+    push_step(c, STEP_SYNC, j, 0);
+#ifdef LIBPQ_HAS_SEND_PIPELINE_SYNC
+    return PQsendPipelineSync(c->pg) == 1; /* without a write of its own */
+#else
+    return PQpipelineSync(c->pg) == 1;
+#endif
+}
+
+bool conn_needs_front(const struct conn *c)
+{
+    return c->need_rollback || c->need_reset || c->n_user_names > 0 ||
+           (c->cache && stmt_cache_has_dead(c->cache));
+}
+
+static bool send_reset(struct conn *c)
+{
+    bool sent = true;
+    for (size_t i = 0; sent && i < sizeof reset_texts / sizeof *reset_texts; i++)
+        sent = send_plain(c, STEP_OWN, NULL, reset_texts[i]);
+    if (sent && c->need_names) {
+        sent = send_plain(c, STEP_NAMES, NULL,
+                          "SELECT name FROM pg_catalog.pg_prepared_statements WHERE from_sql");
+        c->names_pending = true;
+    }
+    c->pool->stats.resets++;
+    c->need_reset = c->need_names = false;
+    c->since_reset = 0;
+    return sent;
+}
+
+static bool send_deallocate(struct conn *c, struct str name)
+{
+    struct buf sql;
+    buf_init(&sql, 64 * 1024);
+    BUF_LIT(&sql, "DEALLOCATE ");
+    ident_quote(&sql, name);
+    buf_char(&sql, '\0');
+    bool sent = !buf_broken(&sql) && send_plain(c, STEP_OWN, NULL, sql.p);
+    buf_fini(&sql);
+    return sent;
+}
+
+static bool send_user_names(struct conn *c)
+{
+    bool sent = true;
+    for (size_t i = 0; i < c->n_user_names; i++) {
+        sent = sent && send_deallocate(c, str_of(c->user_names[i]));
+        free(c->user_names[i]);
+    }
+    free(c->user_names);
+    c->user_names = NULL;
+    c->n_user_names = 0;
+    return sent;
+}
+
+bool conn_send_front(struct conn *c)
+{
+    char name[STMT_NAME_MAX];
+    bool sent = true;
+    if (c->need_rollback)
+        sent = send_plain(c, STEP_OWN, NULL, "ROLLBACK");
+    c->need_rollback = false;
+    if (sent && c->need_reset)
+        sent = send_reset(c);
+    if (sent && c->n_user_names)
+        sent = send_user_names(c);
+    while (sent && c->cache && stmt_cache_take_dead(c->cache, name))
+        sent = send_deallocate(c, str_of(name));
+    return sent && send_sync(c, NULL);
+}
+
+/* The name under which this statement may be executed, or NULL: send the text. *parse: a Parse has
+ * to go first. */
+static struct stmt_entry *named(struct conn *c, struct db_job *j, const struct db_stmt *st,
+                                bool *parse)
+{
+    struct str text = {st->sql, st->sql_len};
+    *parse = false;
+    if (!c->cache || !st->prepare || j->unprepared)
+        return NULL;
+    struct stmt_entry *e = stmt_cache_find(c->cache, st->cache_scope, text);
+    if (e && e->state == STMT_PARSING) /* of another group, which may yet fail: unnamed meanwhile */
+        return NULL;
+    if (!e) {
+        e = stmt_cache_add(c->cache, st->cache_scope, text);
+        *parse = e != NULL;
+    }
+    return e;
+}
+
+static bool send_stmt(struct conn *c, struct db_job *j, size_t i)
+{
+    const struct db_stmt *st = &j->spec.stmts[i];
+    bool parse;
+    struct stmt_entry *e = named(c, j, st, &parse);
+    if (parse) {
+        push_step(c, STEP_PARSE, j, i)->entry = e;
+        if (!PQsendPrepare(c->pg, e->name, st->sql, st->nparams, st->types))
+            return false;
+    }
+    push_step(c, STEP_STMT, j, i);
+    if (e)
+        return PQsendQueryPrepared(c->pg, e->name, st->nparams, st->values, st->lengths,
+                                   st->formats, 0) == 1;
+    return PQsendQueryParams(c->pg, st->sql, st->nparams, st->types, st->values, st->lengths,
+                             st->formats, 0) == 1;
+}
+
+static bool send_begin(struct conn *c, struct db_job *j)
+{
+    static const char *const levels[] = {
+        [DB_ISOLATION_DEFAULT] = "",
+        [DB_READ_UNCOMMITTED] = " ISOLATION LEVEL READ UNCOMMITTED",
+        [DB_READ_COMMITTED] = " ISOLATION LEVEL READ COMMITTED",
+        [DB_REPEATABLE_READ] = " ISOLATION LEVEL REPEATABLE READ",
+        [DB_SERIALIZABLE] = " ISOLATION LEVEL SERIALIZABLE",
+    };
+    const struct db_job_spec *s = &j->spec;
+    if (s->isolation == DB_ISOLATION_DEFAULT && !s->read_only && !s->deferrable)
+        return send_plain(c, STEP_SETTING, j, "BEGIN");
+    char text[96];
+    snprintf(text, sizeof text, "BEGIN%s%s%s", levels[s->isolation],
+             s->read_only ? " READ ONLY" : "", s->deferrable ? " DEFERRABLE" : "");
+    return send_plain(c, STEP_SETTING, j, text);
+}
+
+/* application_name for the time of the job. Inside a transaction it is local and leaves nothing; a
+ * bare statement that must be alone in its group gets it before, for the session, and the reset
+ * behind it takes it away. */
+static bool send_application_name(struct conn *c, struct db_job *j, bool local)
+{
+    char name[64]; /* NAMEDATALEN: PostgreSQL cuts it there */
+    const char *values[1] = {name};
+    struct str given = j->spec.application_name;
+    size_t n = given.n < sizeof name ? given.n : sizeof name - 1;
+    memcpy(name, given.p, n);
+    name[n] = '\0';
+    push_step(c, STEP_SETTING, j, 0);
+    if (!PQsendQueryParams(c->pg,
+                           local ? "SELECT pg_catalog.set_config('application_name',$1,true)"
+                                 : "SELECT pg_catalog.set_config('application_name',$1,false)",
+                           1, NULL, values, NULL, NULL, 0))
+        return false;
+    if (local)
+        return true;
+    c->need_reset = true;
+    return send_sync(c, NULL);
+}
+
+static bool send_end(struct conn *c, struct db_job *j)
+{
+    const struct db_job_spec *s = &j->spec;
+    if (s->rollback)
+        return send_plain(c, STEP_SETTING, j, "SET CONSTRAINTS ALL IMMEDIATE") &&
+               send_plain(c, STEP_END, j, "ROLLBACK");
+    return !s->in_transaction || send_plain(c, STEP_END, j, "COMMIT");
+}
+
+/* What the job leaves behind, for whoever comes next. */
+static void note_traces(struct conn *c, const struct db_job *j)
+{
+    if (j->spec.leaves_state) {
+        c->need_reset = true;
+        c->need_names = c->need_names || j->may_prepare;
+    } else if (j->spec.travel == DB_EXCLUSIVE && ++c->since_reset >= CONN_RESET_EVERY) {
+        c->need_reset = c->need_names = true;
+    }
+}
+
+bool conn_send_job(struct conn *c, struct db_job *j)
+{
+    const struct db_job_spec *s = &j->spec;
+    bool sent = !conn_needs_front(c) || conn_send_front(c);
+    if (sent && s->application_name.n) {
+        bool bare = s->travel == DB_EXCLUSIVE && !s->in_transaction;
+        bool local =
+            !bare ||
+            (s->n == 1 && db_statement_plain((struct str){s->stmts[0].sql, s->stmts[0].sql_len}));
+        if (s->in_transaction)
+            sent = send_begin(c, j);
+        sent = sent && send_application_name(c, j, local);
+    } else if (sent && s->in_transaction) {
+        sent = send_begin(c, j);
+    }
+    for (size_t i = 0; sent && i < s->n; i++)
+        sent = send_stmt(c, j, i);
+    sent = sent && send_end(c, j) && send_sync(c, j);
+    note_traces(c, j);
+    return sent;
+}
+
+void conn_arm_head(struct conn *c)
+{
+    const struct step *s = conn_head(c);
+    if (s && s->kind == STEP_STMT && s->job->spec.stream_rows && s->stmt + 1 == s->job->spec.n)
+        PQsetSingleRowMode(c->pg); /* refused in an aborted group, where there are no rows */
+}

@@ -1,0 +1,235 @@
+/* copy: COPY FROM STDIN and TO STDOUT for one exclusive job.
+ *
+ * libpq knows no COPY in pipeline mode, so the connection leaves it (when all earlier results are
+ * in) and comes back at the end. States of the job, in order:
+ *   COPY_BEGIN   BEGIN was sent (only with in_transaction)
+ *   COPY_START   the COPY was sent, its first answer is to come
+ *   COPY_IN      the caller puts data; COPY_OUT: PostgreSQL does
+ *   COPY_END     the data is over, the result is to come
+ *   COPY_COMMIT  COMMIT or ROLLBACK was sent */
+#include <assert.h>
+#include <stdio.h>
+
+#include "db/private.h"
+
+static bool send_text(struct conn *c, const char *sql)
+{
+    return PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+}
+
+static bool send_copy(struct conn *c, struct db_job *j)
+{
+    j->copy_state = COPY_START;
+    return send_text(c, j->spec.stmts[0].sql);
+}
+
+bool copy_begin(struct conn *c, struct db_job *j)
+{
+    if (c->steps_n)
+        return true; /* conn_became_idle asks again */
+    if (conn_needs_front(c)) {
+        bool sent = conn_send_front(c);
+        if (sent)
+            session_flush(c->session);
+        return sent;
+    }
+    if (!PQexitPipelineMode(c->pg))
+        return false;
+    c->copying = true;
+    c->n_placed--;
+    c->head_us = job_now(j);
+    j->state = JOB_SENT;
+    c->need_reset = c->need_reset || j->spec.leaves_state;
+    bool sent;
+    if (j->spec.in_transaction) {
+        j->copy_state = COPY_BEGIN;
+        sent = send_text(c, j->spec.read_only ? "BEGIN READ ONLY" : "BEGIN");
+    } else {
+        sent = send_copy(c, j);
+    }
+    session_flush(c->session);
+    return sent;
+}
+
+static void finish_copy(struct conn *c, struct db_job *j)
+{
+    if (PQtransactionStatus(c->pg) != PQTRANS_IDLE)
+        c->need_rollback = true;
+    c->copying = false;
+    if (!PQenterPipelineMode(c->pg)) {
+        conn_break(c, "cannot enter pipeline mode");
+        return;
+    }
+    job_list_remove(j);
+    c->solo = false;
+    c->stop_us = 0;
+    j->conn = NULL;
+    if (j->cancelled)
+        job_drop(j);
+    else if (!j->failing)
+        job_end(j, DB_DONE);
+    else
+        job_end(j, j->timed_out ? DB_TIMED_OUT : DB_FAILED);
+}
+
+/* A command ended (its NULL came): on to the next one. False: all is over. */
+static bool next_command(struct conn *c, struct db_job *j)
+{
+    bool failed = j->failing || j->cancelled;
+    if (j->copy_state == COPY_BEGIN && !failed) {
+        if (!send_copy(c, j))
+            conn_break(c, PQerrorMessage(c->pg));
+    } else if (j->copy_state != COPY_COMMIT && j->spec.in_transaction) {
+        j->copy_state = COPY_COMMIT;
+        if (!send_text(c, failed || j->spec.rollback ? "ROLLBACK" : "COMMIT"))
+            conn_break(c, PQerrorMessage(c->pg));
+    } else {
+        return false;
+    }
+    if (c->state == CONN_UP)
+        session_flush(c->session);
+    return true;
+}
+
+static void announce(struct db_job *j)
+{
+    if (!j->cancelled && !j->copy_ended && j->copy_ops.on_ready)
+        j->copy_ops.on_ready(j->arg);
+}
+
+static void stop_in(struct conn *c, struct db_job *j, const char *why)
+{
+    j->copy_ended = true;
+    j->copy_state = COPY_END;
+    if (PQputCopyEnd(c->pg, why) < 0)
+        conn_break(c, PQerrorMessage(c->pg));
+    else
+        session_flush(c->session);
+}
+
+static void on_copy_result(struct conn *c, struct db_job *j, PGresult *res)
+{
+    switch ((int)PQresultStatus(res)) {
+    case PGRES_COPY_IN:
+        j->copy_state = COPY_IN;
+        if (j->cancelled || j->timed_out)
+            stop_in(c, j, "canceled");
+        else
+            announce(j);
+        break;
+    case PGRES_COPY_OUT: j->copy_state = COPY_OUT; break;
+    case PGRES_COMMAND_OK:
+        if (j->copy_state == COPY_COMMIT)
+            j->committed = !j->failing;
+        else if (j->copy_state == COPY_END)
+            snprintf(j->copy_tag, sizeof j->copy_tag, "%s", PQcmdStatus(res));
+        if (j->copy_state != COPY_START)
+            break;
+        /* fall through */
+    case PGRES_TUPLES_OK:
+    case PGRES_EMPTY_QUERY:
+        job_fail(j, "42601", "not a COPY FROM STDIN or COPY TO STDOUT statement", NULL);
+        break;
+    default:
+        if (!j->failing && PQresultErrorField(res, PG_DIAG_SQLSTATE)) {
+            db_failure_result(&j->failure, res);
+            j->failing = true;
+            j->failed = 0;
+            j->unclear = j->copy_state == COPY_COMMIT;
+        }
+        j->copy_ended = true;
+        break;
+    }
+}
+
+/* True: the data is over, results follow. */
+static bool read_data(struct conn *c, struct db_job *j)
+{
+    char *data;
+    int n;
+    while (!c->paused && c->state == CONN_UP && (n = PQgetCopyData(c->pg, &data, 1)) != 0) {
+        if (n < 0) {
+            j->copy_state = COPY_END;
+            return true;
+        }
+        bool more = j->cancelled || j->refused || j->timed_out ||
+                    j->copy_ops.on_data(j->arg, (struct str){data, (size_t)n});
+        PQfreemem(data);
+        if (!more) {
+            j->refused = true;
+            job_fail(j, "57014", "canceling statement due to user request", NULL);
+            conn_stop_head(c);
+        }
+    }
+    return false;
+}
+
+void copy_read(struct conn *c)
+{
+    while (c->state == CONN_UP && !c->paused && c->copying) {
+        struct db_job *j = c->jobs.first;
+        assert(j && j->copy);
+        if (j->copy_state == COPY_IN)
+            return; /* libpq looks at nothing before the data is over */
+        if (j->copy_state == COPY_OUT && !read_data(c, j))
+            return;
+        if (PQisBusy(c->pg))
+            return;
+        PGresult *res = PQgetResult(c->pg);
+        if (res) {
+            bool own = PQresultStatus(res) == PGRES_FATAL_ERROR &&
+                       !PQresultErrorField(res, PG_DIAG_SQLSTATE);
+            on_copy_result(c, j, res);
+            PQclear(res);
+            if (own)
+                return; /* on_down follows */
+        } else if (!next_command(c, j)) {
+            finish_copy(c, j);
+        }
+    }
+}
+
+bool copy_stop(struct conn *c)
+{
+    struct db_job *j = c->jobs.first;
+    if (!c->copying || !j || j->copy_state != COPY_IN || j->copy_ended)
+        return false;
+    if (!j->failing && j->timed_out)
+        job_fail(j, "57014", "canceling statement due to timeout", NULL);
+    stop_in(c, j, "canceled");
+    return true;
+}
+
+void copy_flushed(struct conn *c)
+{
+    struct db_job *j = c->jobs.first;
+    if (!c->copying || !j || !j->copy_full)
+        return;
+    j->copy_full = false;
+    if (j->copy_state == COPY_IN)
+        announce(j);
+}
+
+bool db_copy_put(struct db_job *j, struct str data)
+{
+    struct conn *c = j->conn;
+    if (j->state != JOB_SENT || j->copy_state != COPY_IN || j->copy_ended)
+        return true; /* its end is on its way: nothing is taken any more */
+    while (data.n) { /* libpq counts in int */
+        int n = data.n > 1 << 20 ? 1 << 20 : (int)data.n;
+        if (PQputCopyData(c->pg, data.p, n) < 0) {
+            conn_break(c, PQerrorMessage(c->pg));
+            return true;
+        }
+        data = str_from(data, (size_t)n);
+    }
+    session_flush(c->session);
+    j->copy_full = j->conn && session_writing(c->session);
+    return !j->copy_full;
+}
+
+void db_copy_end(struct db_job *j, const char *error)
+{
+    if (j->state == JOB_SENT && j->copy_state == COPY_IN && !j->copy_ended)
+        stop_in(j->conn, j, error);
+}

@@ -1,0 +1,46 @@
+/* stmt_cache: which statements are prepared on one connection, by text and scope.
+ *
+ * Life of an entry: PARSING (its Parse is on the way; others send the text unnamed meanwhile) ->
+ * READY (its ParseComplete came) -> evicted: least recently used first; its name waits in the list
+ * of the dead until the connection says DEALLOCATE. An entry that is PARSING is never evicted.
+ * Private to src/db. */
+#ifndef PGH_DB_STMT_CACHE_H
+#define PGH_DB_STMT_CACHE_H
+
+#include "util/str.h"
+
+#define STMT_CACHE_TEXT_MAX (32 * 1024) /* longer texts are seldom seen twice */
+#define STMT_NAME_MAX 16
+
+struct stmt_cache;
+
+enum stmt_state { STMT_PARSING, STMT_READY };
+
+struct stmt_entry {
+    struct stmt_entry *chain;       /* in its bucket */
+    struct stmt_entry *next, *prev; /* by use, least recently used first */
+    uint64_t hash;
+    enum stmt_state state;
+    char name[STMT_NAME_MAX];
+    size_t scope_n, text_n;
+    char key[]; /* scope, then text */
+};
+
+struct stmt_cache *stmt_cache_new(unsigned names_max);
+void stmt_cache_free(struct stmt_cache *);
+
+/* The entry of this statement, used now; NULL when it has none. */
+struct stmt_entry *stmt_cache_find(struct stmt_cache *, struct str scope, struct str text);
+/* A new one in state PARSING; NULL when the text is too long or nothing can be evicted. */
+struct stmt_entry *stmt_cache_add(struct stmt_cache *, struct str scope, struct str text);
+/* Parse failed, or the server no longer knows it; dead: its name still has to be closed. */
+void stmt_cache_remove(struct stmt_cache *, struct stmt_entry *, bool dead);
+void stmt_cache_ready(struct stmt_cache *, struct stmt_entry *);
+/* The server forgot every name (DISCARD ALL, DEALLOCATE ALL): READY entries are gone. */
+void stmt_cache_forget(struct stmt_cache *);
+
+bool stmt_cache_has_dead(const struct stmt_cache *);
+/* Copies one dead name and forgets it; false when there is none. */
+bool stmt_cache_take_dead(struct stmt_cache *, char name[STMT_NAME_MAX]);
+
+#endif
