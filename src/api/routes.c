@@ -3,6 +3,9 @@
 #include <stddef.h>
 
 const struct route *const api_routes[] = {
+    &listen_route,
+    &listen_channel_route,
+    &notify_route,
     NULL,
 };
 

@@ -5,6 +5,8 @@
 
 #include "http/route.h"
 
+extern const struct route listen_route, listen_channel_route, notify_route;
+
 extern const struct route *const api_routes[];       /* the API's port; NULL-terminated */
 extern const struct route *const api_admin_routes[]; /* the admin port */
 

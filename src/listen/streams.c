@@ -515,6 +515,11 @@ unsigned streams_count(const struct streams *o)
     return o->stats.open;
 }
 
+unsigned streams_total(const struct streams *o)
+{
+    return atomic_load_explicit(o->total, memory_order_relaxed);
+}
+
 static struct hub_msg *opening(const struct stream_spec *spec)
 {
     struct buf b, first;
@@ -559,6 +564,8 @@ void streams_add(struct streams *o, const struct stream_spec *spec)
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = s};
     if (epoll_ctl(o->epoll_fd, EPOLL_CTL_ADD, s->fd, &e) < 0)
         destroy(s);
+    else if (o->on_drained)
+        end(s, (struct str){NULL, 0}); /* it waited for LISTEN while the server began to stop */
     else
         flush(s);
 }
