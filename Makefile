@@ -98,10 +98,9 @@ long: all clients-installed
 	@MODE=$(MODE) LONG=1 tests/run
 
 # Locked versions; nothing is fetched again while the lock file stays the same.
-NPM_CI = cd $(1) && { cmp -s package-lock.json node_modules/.installed || \
-    { npm ci --no-audit --no-fund --loglevel=error && cp package-lock.json node_modules/.installed; }; }
 clients-installed:
-	@if [ -f tests/clients/package-lock.json ]; then $(call NPM_CI,tests/clients); fi
+	@tests/lib/npm.sh tests/clients
+	@tests/lib/npm.sh tests/schemas
 
 bench:
 	@tests/lib/deps.sh build run bench

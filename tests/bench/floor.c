@@ -1,6 +1,7 @@
-/* floor: the least that PostgreSQL on HTTP costs with the same libraries: libmicrohttpd in external epoll mode on
- * libevent, one libpq connection in pipeline mode, one prepared point read, no features. `make bench` measures
- * pghttpd against it in the same run: twice its CPU a request is the bar. Usage: floor PORT CONNINFO */
+/* floor: the least that PostgreSQL on HTTP costs with the same libraries: libmicrohttpd in external
+ * epoll mode on libevent, one libpq connection in pipeline mode, one prepared point read, no
+ * features. `make bench` measures pghttpd against it in the same run: twice its CPU a request is
+ * the bar. Usage: floor PORT CONNINFO */
 #include <event2/event.h>
 #include <libpq-fe.h>
 #include <microhttpd.h>
@@ -20,8 +21,9 @@ static PGconn *db;
 static struct req *first, **last = &first;
 static int unsynced, syncs, resumed;
 
-static enum MHD_Result answer(void *cls, struct MHD_Connection *c, const char *url, const char *method, const char *version,
-                              const char *data, size_t *size, void **ctx)
+static enum MHD_Result answer(void *cls, struct MHD_Connection *c, const char *url,
+                              const char *method, const char *version, const char *data,
+                              size_t *size, void **ctx)
 {
     (void)cls, (void)url, (void)method, (void)version, (void)data, (void)size;
     struct req *r = *ctx;
@@ -30,7 +32,8 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *c, const char *u
         return r ? MHD_YES : MHD_NO;
     }
     if (r->len) { /* resumed: the row is there */
-        struct MHD_Response *response = MHD_create_response_from_buffer((size_t)r->len, r->body, MHD_RESPMEM_MUST_COPY);
+        struct MHD_Response *response =
+            MHD_create_response_from_buffer((size_t)r->len, r->body, MHD_RESPMEM_MUST_COPY);
         MHD_add_response_header(response, "Content-Type", "application/json");
         enum MHD_Result ok = MHD_queue_response(c, MHD_HTTP_OK, response);
         MHD_destroy_response(response);
@@ -45,7 +48,8 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *c, const char *u
     return MHD_YES;
 }
 
-static void completed(void *cls, struct MHD_Connection *c, void **ctx, enum MHD_RequestTerminationCode why)
+static void completed(void *cls, struct MHD_Connection *c, void **ctx,
+                      enum MHD_RequestTerminationCode why)
 {
     (void)cls, (void)c, (void)why;
     free(*ctx);
@@ -64,8 +68,9 @@ static void on_rows(evutil_socket_t fd, short what, void *arg)
             struct req *r = first;
             if (!(first = r->next))
                 last = &first;
-            r->len = snprintf(r->body, sizeof r->body, "[{\"id\":%s,\"name\":\"%s\",\"balance\":%s}]\n", PQgetvalue(result, 0, 0),
-                              PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2));
+            r->len = snprintf(
+                r->body, sizeof r->body, "[{\"id\":%s,\"name\":\"%s\",\"balance\":%s}]\n",
+                PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2));
             MHD_resume_connection(r->connection);
             resumed++;
         }
@@ -86,11 +91,13 @@ int main(int argc, char **argv)
 {
     struct event_base *base = event_base_new();
     db = argc == 3 ? PQconnectdb(argv[2]) : NULL;
-    PQclear(PQprepare(db, "read", "select id, name, balance from accounts where id = $1::int", 1, NULL));
+    PQclear(PQprepare(db, "read", "select id, name, balance from accounts where id = $1::int", 1,
+                      NULL));
     if (PQstatus(db) != CONNECTION_OK || PQsetnonblocking(db, 1) || !PQenterPipelineMode(db))
         return fprintf(stderr, "floor: %s", PQerrorMessage(db)), 1;
-    daemon_ = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO, (uint16_t)strtoul(argv[1], NULL, 10), NULL,
-                               NULL, answer, NULL, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END);
+    daemon_ = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO,
+                               (uint16_t)strtoul(argv[1], NULL, 10), NULL, NULL, answer, NULL,
+                               MHD_OPTION_NOTIFY_COMPLETED, completed, NULL, MHD_OPTION_END);
     if (!daemon_)
         return perror("floor"), 1;
     int epoll = MHD_get_daemon_info(daemon_, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;

@@ -1,9 +1,10 @@
-/* load: a load generator for HTTP/1.1, one thread, keep-alive, closed loop. Each connection sends its next request when the
- * last answer is complete; every latency is counted in microseconds (no sampling). In target and body the text {} becomes a
- * random key from 1 to KEYS. Prints one line of JSON.
+/* load: a load generator for HTTP/1.1, one thread, keep-alive, closed loop. Each connection sends
+ * its next request when the last answer is complete; every latency is counted in microseconds (no
+ * sampling). In target and body the text {} becomes a random key from 1 to KEYS. Prints one line of
+ * JSON.
  *
- * Usage: load [-c CONNECTIONS] [-t SECONDS] [-w WARM-UP SECONDS] [-k KEYS] [-m METHOD] [-H "Name: value"]... [-b BODY]
- *             PORT TARGET */
+ * Usage: load [-c CONNECTIONS] [-t SECONDS] [-w WARM-UP SECONDS] [-k KEYS] [-m METHOD] [-H "Name:
+ * value"]... [-b BODY] PORT TARGET */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -76,10 +77,12 @@ static void send_request(struct conn *c)
     uint32_t key = random_key();
     size_t n = (size_t)snprintf(request, sizeof request, "%s ", opt.method);
     n = expand(request, n, sizeof request, opt.target, key);
-    n += (size_t)snprintf(request + n, sizeof request - n, " HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s", opt.port, opt.headers);
+    n += (size_t)snprintf(request + n, sizeof request - n, " HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s",
+                          opt.port, opt.headers);
     if (opt.body) {
         size_t len = expand(body, 0, sizeof body, opt.body, key);
-        n += (size_t)snprintf(request + n, sizeof request - n, "Content-Length: %zu\r\n\r\n%s", len, body);
+        n += (size_t)snprintf(request + n, sizeof request - n, "Content-Length: %zu\r\n\r\n%s", len,
+                              body);
     } else {
         n += (size_t)snprintf(request + n, sizeof request - n, "\r\n");
     }
@@ -93,7 +96,9 @@ static void send_request(struct conn *c)
 
 static void open_conn(struct conn *c, int epoll)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(opt.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(opt.port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof to))
         die("connect");
@@ -175,11 +180,14 @@ static void report(double seconds, double all_seconds)
     size_t worst = LONGEST_US;
     while (worst && !latency[worst])
         worst--;
-    double cpu = (double)(self.ru_utime.tv_sec + self.ru_stime.tv_sec) * 1e6 + (double)(self.ru_utime.tv_usec + self.ru_stime.tv_usec);
-    printf("{\"requests\": %llu, \"errors\": %llu, \"rps\": %.0f, \"p50_ms\": %.3f, \"p90_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, "
+    double cpu = (double)(self.ru_utime.tv_sec + self.ru_stime.tv_sec) * 1e6 +
+                 (double)(self.ru_utime.tv_usec + self.ru_stime.tv_usec);
+    printf("{\"requests\": %llu, \"errors\": %llu, \"rps\": %.0f, \"p50_ms\": %.3f, \"p90_ms\": "
+           "%.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, "
            "\"bytes\": %llu, \"seconds\": %.3f, \"load_cpu_us\": %.2f}\n",
-           (unsigned long long)total, (unsigned long long)errors, (double)counted / seconds, percentile(0.5), percentile(0.9),
-           percentile(0.99), (double)worst / 1000, (unsigned long long)bytes, all_seconds, total ? cpu / (double)total : 0);
+           (unsigned long long)total, (unsigned long long)errors, (double)counted / seconds,
+           percentile(0.5), percentile(0.9), percentile(0.99), (double)worst / 1000,
+           (unsigned long long)bytes, all_seconds, total ? cpu / (double)total : 0);
 }
 
 int main(int argc, char **argv)
@@ -212,7 +220,8 @@ int main(int argc, char **argv)
     int epoll = epoll_create1(0);
     if (!latency || !conns || epoll < 0)
         die("load");
-    uint64_t start = now_us(), count_from = start + (uint64_t)(warm * 1e6), end = count_from + (uint64_t)(seconds * 1e6);
+    uint64_t start = now_us(), count_from = start + (uint64_t)(warm * 1e6),
+             end = count_from + (uint64_t)(seconds * 1e6);
     for (unsigned i = 0; i < n_conns; i++) {
         open_conn(&conns[i], epoll);
         send_request(&conns[i]);

@@ -49,7 +49,7 @@ while read -r file; do
     # a module's own header comes first: so it is shown to stand on its own
     own=${file#src/}
     own=${own%.c}.h
-    if [[ $file == *.c && -e src/$own && $first != "$own" ]]; then
+    if [[ $file == *.c && -e src/$own && $first != "${own%.h}"* ]]; then # or NAME_int.h, which begins with NAME.h
         echo "$file: include \"$own\" first"
         found=1
     fi
