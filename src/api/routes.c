@@ -3,12 +3,9 @@
 #include <stddef.h>
 
 const struct route *const api_routes[] = {
-    &listen_route,
-    &listen_channel_route,
-    &notify_route,
-    NULL,
+    &listen_route, &listen_channel_route, &notify_route, &page_route, &console_route, NULL,
 };
 
 const struct route *const api_admin_routes[] = {
-    NULL,
+    &live_route, &ready_route, &metrics_route, &config_route, &listen_state_route, NULL,
 };
