@@ -1,0 +1,637 @@
+#include "api/rest_run.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "db/pool.h"
+#include "http/route.h"
+#include "json/writer.h"
+
+#define SQL_MAX (8u * 1024 * 1024)  /* one statement's text */
+#define HEADERS_MAX (256u * 1024)   /* request.headers and request.cookies as JSON */
+#define RESPONSE_DEFAULT (1u << 30) /* PostgreSQL's own limit of a value */
+
+static uint64_t clock_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* Adds the time since the last mark to *span; only where somebody wants to know. */
+static void mark(struct rest_run *run, uint64_t *span)
+{
+    if (!run->conf->server_timing_enabled)
+        return;
+    uint64_t now = clock_us();
+    if (span)
+        *span += now - run->times.mark;
+    run->times.mark = now;
+}
+
+/* ------------------------------------------------------------ the end of a run */
+
+static void run_end(struct rest_run *run)
+{
+    if (run->ended)
+        return;
+    run->ended = true;
+    http_on_gone(run->req, NULL, NULL);
+    if (run->on_end)
+        run->on_end(run);
+    rest_body_fini(&run->body);
+    buf_fini(&run->sql);
+    buf_fini(&run->row.body);
+    catalog_unref(run->catalog);
+    conf_unref(run->conf);
+    run->catalog = NULL;
+}
+
+static void on_gone(void *arg)
+{
+    struct rest_run *run = arg;
+    if (run->job)
+        db_cancel(run->job);
+    run->job = NULL;
+    run_end(run);
+}
+
+static void problem_reply(struct http_req *req, const struct rest_problem *p, bool minimal)
+{
+    struct buf body;
+    char wait[16];
+    unsigned seconds = p->retry_after ? p->retry_after : p->status == 503 ? 1 : 0;
+    buf_init(&body, 4u << 20);
+    rest_problem_body(&body, p, minimal);
+    http_set_header(req, STR("Proxy-Status"), rest_problem_proxy_status(req->arena, p));
+    if (seconds > 0) {
+        snprintf(wait, sizeof wait, "%u", seconds);
+        http_set_header(req, STR("Retry-After"), str_of(wait));
+    }
+    struct str type = STR("application/json; charset=utf-8");
+    for (const struct rest_header *h = p->headers; h; h = h->next)
+        if (str_ieq(h->name, STR("Content-Type")))
+            type = h->value;
+        else
+            (void)http_add_header(req, h->name, h->value);
+    http_reply(req, p->status, type, &body);
+    buf_fini(&body);
+}
+
+void rest_run_problem(struct rest_run *run, const struct rest_problem *p)
+{
+    bool minimal = run->conf->client_error_verbosity == CONF_MINIMAL;
+    if (p->status == 401 && !http_has_header(run->req, STR("WWW-Authenticate")))
+        http_set_header(run->req, STR("WWW-Authenticate"), STR("Bearer"));
+    problem_reply(run->req, p, minimal);
+    run_end(run);
+}
+
+void rest_run_fail(struct rest_run *run, const struct err *err)
+{
+    struct rest_problem p = rest_problem_of(err);
+    struct str challenge = auth_challenge(run->arena, err);
+    if (challenge.n > 0)
+        http_set_header(run->req, STR("WWW-Authenticate"), challenge);
+    rest_run_problem(run, &p);
+}
+
+/* What the router found wrong: too large, a method, a guard. */
+static void route_fail(struct http_req *req, const struct err *err)
+{
+    struct rest_problem p = rest_problem_of(err);
+    problem_reply(req, &p, false);
+}
+
+/* ------------------------------------------------------------ the beginning */
+
+static enum rest_method method_of(enum http_method method)
+{
+    switch (method) {
+    case HTTP_GET: return REST_GET;
+    case HTTP_HEAD: return REST_HEAD;
+    case HTTP_POST: return REST_POST;
+    case HTTP_PUT: return REST_PUT;
+    case HTTP_PATCH: return REST_PATCH;
+    case HTTP_DELETE: return REST_DELETE;
+    case HTTP_OPTIONS: return REST_OPTIONS;
+    case HTTP_OTHER: break;
+    }
+    return REST_OTHER;
+}
+
+struct prefs_reader {
+    struct rest_run *run;
+    struct err *err;
+    bool override, failed;
+};
+
+static void on_prefer(void *arg, struct str name, struct str value)
+{
+    struct prefs_reader *r = arg;
+    if (!r->failed && str_ieq(name, STR("Prefer")))
+        r->failed =
+            !rest_prefs_add(r->run->arena, value, r->override, &r->run->request.prefs, r->err);
+}
+
+static bool read_request(struct rest_run *run, struct err *err)
+{
+    struct http_req *req = run->req;
+    struct rest_input in = {.method = method_of(req->method),
+                            .method_name = req->method_name,
+                            .path = req->rest,
+                            .query = req->query,
+                            .accept = http_header(req, "Accept"),
+                            .content_type = http_header(req, "Content-Type"),
+                            .accept_profile = http_header(req, "Accept-Profile"),
+                            .content_profile = http_header(req, "Content-Profile"),
+                            .range = http_header(req, "Range")};
+    struct prefs_reader prefs = {run, err, rest_tx_override(run->conf), false};
+    if (http_header(req, "Prefer").p)
+        http_headers(req, on_prefer, &prefs);
+    return !prefs.failed &&
+           rest_request_parse(run->arena, run->conf, run->db, &in, &run->request, err);
+}
+
+static bool identify(struct rest_run *run, struct err *err)
+{
+    return auth_identify(run->worker->auth, run->arena, http_header(run->req, "Authorization"),
+                         str_of(run->db->db_anon_role), &run->who, err);
+}
+
+/* OPTIONS: no database, no pool. */
+static void info_reply(struct rest_run *run, struct str allow)
+{
+    http_set_header(run->req, STR("Access-Control-Allow-Origin"), STR("*"));
+    http_set_header(run->req, STR("Allow"), allow);
+    http_set_header(run->req, STR("Vary"), STR("Accept, Prefer, Range"));
+    http_reply(run->req, 200, (struct str){0}, NULL);
+    run_end(run);
+}
+
+static void info(struct rest_run *run)
+{
+    const struct rest_request *r = &run->request;
+    struct err err;
+    if (r->resource == REST_ROOT) {
+        info_reply(run, STR("OPTIONS,GET,HEAD"));
+        return;
+    }
+    if (r->resource == REST_ROUTINE) {
+        struct rest_call_spec spec = {run->catalog, r, NULL};
+        if (!rest_call_find(run->arena, &spec, &run->call, &err))
+            rest_run_fail(run, &err);
+        else
+            info_reply(run, run->call.routine->volatility == CATALOG_VOLATILE
+                                ? STR("OPTIONS,POST")
+                                : STR("OPTIONS,GET,HEAD,POST"));
+        return;
+    }
+    const struct catalog_table *t = catalog_table(run->catalog, r->schema, r->name);
+    if (!t) {
+        (void)catalog_table_missing(run->arena, run->catalog, r->schema, r->name, &err);
+        rest_run_fail(run, &err);
+        return;
+    }
+    const char *allow =
+        arena_printf(run->arena, "OPTIONS,GET,HEAD%s%s%s%s", t->insertable ? ",POST" : "",
+                     t->insertable && t->updatable && t->key.n > 0 ? ",PUT" : "",
+                     t->updatable ? ",PATCH" : "", t->deletable ? ",DELETE" : "");
+    info_reply(run, str_of(allow));
+}
+
+static void dispatch(struct rest_run *run)
+{
+    switch (run->request.action) {
+    case REST_READ: rest_read_start(run); break;
+    case REST_INSERT:
+    case REST_UPDATE:
+    case REST_UPSERT:
+    case REST_REMOVE: rest_write_start(run); break;
+    case REST_CALL: rest_rpc_start(run); break;
+    case REST_SPEC: rest_openapi_start(run); break;
+    case REST_INFO: info(run); break;
+    }
+}
+
+void rest_run_start(struct worker *worker, struct http_req *req)
+{
+    struct err err = {0};
+    struct rest_run *run = ARENA_NEW(req->arena, struct rest_run);
+    if (!run) {
+        err_set(&err, 413, "PGRST100", "The request needs too much memory");
+        route_fail(req, &err);
+        return;
+    }
+    run->worker = worker;
+    run->req = req;
+    run->arena = req->arena;
+    run->conf = conf_ref(worker->conf);
+    run->db = conf_database(run->conf, req->database);
+    buf_init(&run->sql, SQL_MAX);
+    buf_init(&run->row.body,
+             run->conf->response_max_bytes ? run->conf->response_max_bytes : RESPONSE_DEFAULT);
+    http_on_gone(req, on_gone, run);
+    mark(run, NULL);
+    bool done =
+        run->db ? identify(run, &err) : err_set(&err, 404, "PGRST125", "There is no such database");
+    mark(run, &run->times.jwt);
+    if (done) {
+        run->catalog = rest_catalogs_need(worker->app->catalogs, run->db, &err);
+        done = run->catalog && read_request(run, &err);
+    }
+    mark(run, &run->times.parse);
+    if (done)
+        dispatch(run);
+    else
+        rest_run_fail(run, &err);
+}
+
+/* ------------------------------------------------------------ settings of the transaction */
+
+struct header_json {
+    struct buf out;
+    bool any;
+};
+
+static void header_member(struct header_json *j, struct str name, struct str value, bool lower)
+{
+    if (j->any)
+        buf_char(&j->out, ',');
+    j->any = true;
+    char *key = buf_reserve(&j->out, name.n + 2);
+    if (!key || !str_utf8(name) || !str_utf8(value)) {
+        j->out.broken = true;
+        return;
+    }
+    size_t from = j->out.n;
+    json_write_key(&j->out, name);
+    for (size_t i = from; lower && i < j->out.n && !j->out.broken; i++)
+        if (j->out.p[i] >= 'A' && j->out.p[i] <= 'Z')
+            j->out.p[i] = (char)(j->out.p[i] + ('a' - 'A'));
+    json_write_string(&j->out, value);
+}
+
+static void on_header(void *arg, struct str name, struct str value)
+{
+    struct header_json *j = arg;
+    if (!str_ieq(name, STR("Cookie")))
+        header_member(j, name, value, true);
+}
+
+static struct str json_object(struct rest_run *run, struct header_json *j)
+{
+    struct str text = STR("{}");
+    buf_char(&j->out, '}');
+    if (!buf_broken(&j->out))
+        text = arena_str(run->arena, buf_str(&j->out));
+    buf_fini(&j->out);
+    return text;
+}
+
+static struct str headers_json(struct rest_run *run)
+{
+    struct header_json j = {0};
+    buf_init(&j.out, HEADERS_MAX);
+    buf_char(&j.out, '{');
+    http_headers(run->req, on_header, &j);
+    return json_object(run, &j);
+}
+
+static struct str cookies_json(struct rest_run *run)
+{
+    struct str rest = http_header(run->req, "Cookie"), part;
+    struct header_json j = {0};
+    if (!rest.p)
+        return STR("{}");
+    buf_init(&j.out, HEADERS_MAX);
+    buf_char(&j.out, '{');
+    while (str_next(&rest, ';', &part)) {
+        part = str_trim(part);
+        size_t eq = str_find(part, '=', 0);
+        struct str value = str_from(part, eq + 1);
+        if (value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"')
+            value = (struct str){value.p + 1, value.n - 2};
+        if (part.n > 0)
+            header_member(&j, (struct str){part.p, eq}, value, false);
+    }
+    return json_object(run, &j);
+}
+
+static enum db_isolation isolation(enum catalog_isolation wanted)
+{
+    switch (wanted) {
+    case CATALOG_READ_COMMITTED: return DB_READ_COMMITTED;
+    case CATALOG_REPEATABLE_READ: return DB_REPEATABLE_READ;
+    case CATALOG_SERIALIZABLE: return DB_SERIALIZABLE;
+    case CATALOG_ISOLATION_DEFAULT: break;
+    }
+    return DB_ISOLATION_DEFAULT;
+}
+
+static uint64_t deadline(const struct rest_run *run)
+{
+    uint64_t ceiling = run->conf->statement_timeout_us;
+    const struct rest_prefs *prefs = &run->request.prefs;
+    if (!prefs->has_timeout || (ceiling > 0 && prefs->timeout_us > ceiling))
+        return ceiling;
+    return prefs->timeout_us;
+}
+
+static bool pre_request(struct rest_run *run, struct err *err)
+{
+    struct str name = str_of(run->db->db_pre_request);
+    struct sql sql;
+    if (name.n == 0)
+        return true;
+    size_t dot = str_find(name, '.', 0);
+    struct catalog_name function = {.name = name};
+    if (dot < name.n)
+        function = (struct catalog_name){{name.p, dot}, str_from(name, dot + 1)};
+    rest_run_sql(run, &sql);
+    sql_lit(&sql, "select ");
+    sql_name(&sql, function);
+    sql_lit(&sql, "()");
+    return rest_run_add(run, &sql, false, err);
+}
+
+bool rest_run_settings(struct rest_run *run, const struct rest_run_mode *mode, struct err *err)
+{
+    const struct rest_prefs *prefs = &run->request.prefs;
+    const struct catalog_role *role = catalog_role(run->catalog, run->who.role);
+    bool hooked = run->db->db_pre_request && run->db->db_pre_request[0];
+    struct sql sql;
+    enum db_isolation level = isolation(role ? role->isolation : CATALOG_ISOLATION_DEFAULT);
+    if (mode->routine && mode->routine->isolation != CATALOG_ISOLATION_DEFAULT)
+        level = isolation(mode->routine->isolation);
+    run->spec = (struct db_job_spec){
+        .travel = DB_SHARED,
+        .isolation = level,
+        .in_transaction = level != DB_ISOLATION_DEFAULT && level != DB_READ_COMMITTED,
+        .read_only = mode->read_only,
+        .rollback = rest_tx_rollback(run->conf, prefs),
+        .can_write = !mode->read_only,
+        .leaves_state = run->conf->db_reset_after_rpc && (mode->leaves_state || hooked),
+        .timeout_us = deadline(run)};
+    struct sqlgen_settings settings = {
+        .conf = run->conf,
+        .db = run->db,
+        .schema = run->request.schema,
+        .role = run->who.role,
+        .claims = run->who.claims,
+        .method = run->request.method_name,
+        .path = str_of(arena_printf(run->arena, "/%.*s", STR_ARG(run->req->rest))),
+        .headers = headers_json(run),
+        .cookies = cookies_json(run),
+        .timezone = prefs->timezone,
+        .role_info = role,
+        .function_settings = mode->routine ? &mode->routine->settings : NULL,
+        .read_only = mode->read_only,
+        .timeout_us = run->spec.timeout_us};
+    rest_run_sql(run, &sql);
+    sqlgen_settings(&sql, &settings);
+    return rest_run_add(run, &sql, false, err) && pre_request(run, err);
+}
+
+/* ------------------------------------------------------------ the group */
+
+void rest_run_sql(struct rest_run *run, struct sql *sql)
+{
+    buf_clear(&run->sql);
+    sql_init(sql, run->arena, &run->sql);
+}
+
+static bool row_security(const struct plan_node *node)
+{
+    if (!node)
+        return false;
+    if (node->table && node->table->row_security)
+        return true;
+    for (const struct plan_node *child = node->children; child; child = child->next)
+        if (row_security(child))
+            return true;
+    return false;
+}
+
+/* What a plan depends on besides its text: names resolve under the request's schemas, and policies
+ * are the role's. */
+static struct str cache_scope(struct rest_run *run)
+{
+    bool by_role = (run->table && run->table->row_security) || row_security(run->plan.root);
+    if (!by_role)
+        return run->request.schema;
+    const char *scope =
+        arena_printf(run->arena, "%.*s/%.*s", STR_ARG(run->request.schema), STR_ARG(run->who.role));
+    return scope ? str_of(scope) : run->request.schema;
+}
+
+bool rest_run_add(struct rest_run *run, struct sql *sql, bool is_main, struct err *err)
+{
+    assert(run->n_stmts < REST_STMTS_MAX);
+    struct db_stmt *stmt = &run->stmts[run->n_stmts];
+    if (!sql_stmt(sql, stmt, err))
+        return false;
+    stmt->prepare = run->db->db_prepared_statements;
+    stmt->cache_scope = is_main ? cache_scope(run) : (struct str){0};
+    if (is_main)
+        run->main = run->n_stmts;
+    run->n_stmts++;
+    return true;
+}
+
+static int64_t number(const struct db_result *r, size_t column)
+{
+    int64_t v;
+    struct str text = db_result_value(r, 0, column);
+    return text.n > 0 && str_i64(text, &v) ? v : -1;
+}
+
+void rest_run_read_row(struct rest_run *run, const struct db_result *r)
+{
+    struct rest_row *row = &run->row;
+    size_t columns = db_result_columns(r);
+    if (db_result_rows(r) == 0 || columns <= SQLGEN_INSERTED)
+        return;
+    int64_t page = number(r, SQLGEN_PAGE);
+    row->seen = true;
+    row->total = number(r, SQLGEN_TOTAL);
+    row->page = page < 0 ? 0 : (uint64_t)page;
+    row->inserted = number(r, SQLGEN_INSERTED);
+    buf_adds(&row->body, db_result_value(r, 0, SQLGEN_BODY));
+    row->headers = arena_str(run->arena, db_result_value(r, 0, SQLGEN_HEADERS));
+    row->status = arena_str(run->arena, db_result_value(r, 0, SQLGEN_STATUS));
+    if (columns > SQLGEN_LOCATION)
+        row->location = arena_str(run->arena, db_result_value(r, 0, SQLGEN_LOCATION));
+}
+
+/* EXPLAIN: text comes line by line, JSON as one value; each ends with a newline. */
+static void read_plan(struct rest_run *run, const struct db_result *r)
+{
+    for (size_t i = 0; i < db_result_rows(r); i++) {
+        buf_adds(&run->row.body, db_result_value(r, i, 0));
+        buf_char(&run->row.body, '\n');
+    }
+}
+
+static bool on_result(void *arg, size_t stmt, const struct db_result *r)
+{
+    struct rest_run *run = arg;
+    if (run->on_result)
+        return run->on_result(run, stmt, r);
+    if (stmt == run->main) {
+        if (run->handler.plan)
+            read_plan(run, r);
+        else
+            rest_run_read_row(run, r);
+    }
+    return true;
+}
+
+static void on_done(void *arg, const struct db_outcome *o)
+{
+    struct rest_run *run = arg;
+    run->job = NULL;
+    mark(run, &run->times.transaction);
+    http_set_times(run->req, o->queue_us, o->connect_us, o->db_us);
+    if (o->end != DB_DONE) {
+        bool anonymous =
+            run->db->db_anon_role && str_eq(run->who.role, str_of(run->db->db_anon_role));
+        struct rest_problem p = rest_problem_of_outcome(run->arena, o, anonymous);
+        rest_run_problem(run, &p);
+        return;
+    }
+    if (run->handler.plan)
+        rest_run_reply_plan(run);
+    else
+        run->on_done(run);
+}
+
+void rest_run_submit(struct rest_run *run)
+{
+    static const struct db_ops ops = {on_result, on_done};
+    run->spec.stmts = run->stmts;
+    run->spec.n = run->n_stmts;
+    mark(run, &run->times.plan);
+    run->job = db_submit(db_pools_own(run->worker->pools, run->db), &run->spec, &ops, run);
+}
+
+/* ------------------------------------------------------------ answers */
+
+void rest_run_header(struct rest_run *run, struct str name, struct str value)
+{
+    (void)http_add_header(run->req, name, value);
+}
+
+static void server_timing(struct rest_run *run)
+{
+    const struct rest_times *t = &run->times;
+    mark(run, &run->times.response);
+    const char *text = arena_printf(
+        run->arena,
+        "jwt;dur=%.1f, parse;dur=%.1f, plan;dur=%.1f, transaction;dur=%.1f, response;dur=%.1f",
+        (double)t->jwt / 1000, (double)t->parse / 1000, (double)t->plan / 1000,
+        (double)t->transaction / 1000, (double)t->response / 1000);
+    if (text)
+        rest_run_header(run, STR("Server-Timing"), str_of(text));
+}
+
+/* Headers a function set replace ours of that name; several of one name all stay. */
+static bool function_headers(struct rest_run *run, const struct rest_header *list,
+                             struct str *content_type)
+{
+    for (const struct rest_header *h = list; h; h = h->next) {
+        bool again = false;
+        for (const struct rest_header *g = list; g != h; g = g->next)
+            again = again || str_ieq(g->name, h->name);
+        if (str_ieq(h->name, STR("Content-Type"))) {
+            *content_type = h->value;
+            continue;
+        }
+        if (!again && http_has_header(run->req, h->name))
+            http_set_header(run->req, h->name, h->value);
+        else if (!http_add_header(run->req, h->name, h->value))
+            return false;
+    }
+    return true;
+}
+
+static void common_headers(struct rest_run *run, const struct rest_reply *reply)
+{
+    struct str warning =
+        run->plan.root ? rest_plan_warning(run->arena, &run->plan) : (struct str){0};
+    if (reply->prefs) {
+        struct str applied = rest_prefs_applied(run->arena, reply->prefs);
+        if (applied.n > 0)
+            rest_run_header(run, STR("Preference-Applied"), applied);
+    }
+    if (reply->content_type.p && run->request.profile_header)
+        rest_run_header(run, STR("Content-Profile"), run->request.schema);
+    if (warning.n > 0)
+        rest_run_header(run, STR("Warning"), warning);
+    if (run->conf->server_timing_enabled)
+        server_timing(run);
+    rest_run_header(run, STR("Vary"), STR("Accept, Prefer, Range"));
+}
+
+void rest_run_reply(struct rest_run *run, const struct rest_reply *reply)
+{
+    const struct rest_header *list;
+    struct str type = reply->content_type;
+    struct err err;
+    int status = 0;
+    if (buf_broken(&run->row.body)) {
+        err_set(&err, 500, "PGH413", "The answer is larger than response-max-bytes");
+        rest_run_fail(run, &err);
+        return;
+    }
+    if (!rest_guc_headers(run->arena, run->row.headers, &list, &err) ||
+        !rest_guc_status(run->row.status, &status, &err)) {
+        rest_run_fail(run, &err);
+        return;
+    }
+    common_headers(run, reply);
+    if (list && !function_headers(run, list, &type)) {
+        err_set(&err, 500, "PGRST111",
+                "response.headers guc must be a JSON array composed of objects with a single key "
+                "and a string value");
+        rest_run_fail(run, &err);
+        return;
+    }
+    if (!reply->content_type.p || run->request.method == REST_HEAD)
+        buf_clear(&run->row.body);
+    http_reply(run->req, status ? status : reply->status, type,
+               run->row.body.n > 0 || reply->content_type.p ? &run->row.body : NULL);
+    run_end(run);
+}
+
+void rest_run_outside(struct rest_run *run)
+{
+    struct err err;
+    (void)rest_range_outside(run->arena, run->request.offset, run->row.total, &err);
+    struct rest_problem problem = rest_problem_of(&err);
+    buf_clear(&run->row.body);
+    rest_problem_body(&run->row.body, &problem, run->conf->client_error_verbosity == CONF_MINIMAL);
+}
+
+void rest_run_reply_plan(struct rest_run *run)
+{
+    struct rest_reply reply = {.status = 200, .content_type = run->handler.content_type};
+    rest_run_reply(run, &reply);
+}
+
+/* ------------------------------------------------------------ the endpoint */
+
+static void run(struct worker *worker, struct http_req *req)
+{
+    rest_run_start(worker, req);
+}
+
+const struct route rest_route = {
+    .name = "rest",
+    .methods = "*",
+    .path = "/",
+    .flags = ROUTE_DATABASE | ROUTE_REST,
+    .run = run,
+    .fail = route_fail,
+};
