@@ -107,6 +107,11 @@ bench:
 	@$(MAKE) --no-print-directory MODE=release all
 	@tests/bench/run $(BENCH)
 
+# The parts of README.md and config/ that come from the program and from the last bench.
+readme: $(BUILD)/unit/test_readme all
+	@README_WRITE=1 $< >/dev/null
+	@python3 tests/bench/readme.py
+
 # Each fuzzer for SECS seconds, from its corpus; a finding stops with the input that caused it.
 SECS ?= 60
 fuzz:
@@ -158,5 +163,5 @@ clean:
 	rm -rf build
 
 -include $(OBJ:.o=.d) $(BUILD)/src/main.d $(UNIT:=.d) $(DB:=.d)
-.PHONY: all run test tests-built unit e2e check long clients-installed bench fuzz fuzz-run cover lint format hooks \
+.PHONY: all run test tests-built unit e2e check long clients-installed bench readme fuzz fuzz-run cover lint format hooks \
     container-test trixie-test deps install clean
