@@ -215,7 +215,7 @@ static void on_timer(void *arg)
     case LISTENER_BATCH: no_answer(l); break;
     case LISTENER_STOPPED:
     case LISTENER_CONNECTING: break; /* the session has its own limit */
-    default: assert(!"unknown state of a listener");
+    default: assert(false && "unknown state of a listener");
     }
 }
 

@@ -135,7 +135,7 @@ void channel_give(struct hub *h, struct hub_channel *c)
     case CHANNEL_LISTENING:
     case CHANNEL_UNLISTENING: break; /* hub_wish_done sees that nobody is left */
     case CHANNEL_UNWANTED:
-    default: assert(!"a channel somebody wants is not UNWANTED");
+    default: assert(false && "a channel somebody wants is not UNWANTED");
     }
 }
 

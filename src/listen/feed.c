@@ -35,6 +35,7 @@ struct feed {
     struct db_pools *pools;
     struct conf *conf; /* a reference */
     char *database, *uri;
+    char *shown; /* the database, in the log */
     uint64_t connect_timeout_us;
     struct hub *hub;
     struct db_listener *listener;
@@ -100,7 +101,7 @@ static void test_result(struct feed *f, bool heard)
         db_cancel(f->test_job);
     f->test_job = NULL;
     if (!heard && !f->test_deaf)
-        log_error("database %s: %s", f->database, deaf_reason);
+        log_error("%s: %s", f->shown, deaf_reason);
     f->test_deaf = !heard;
     f->test_unknown = false;
     set_health(f, heard ? FEED_UP : FEED_DEAF, heard ? "" : deaf_reason);
@@ -121,7 +122,7 @@ static void on_test_done(void *arg, const struct db_outcome *o)
     f->test_job = NULL;
     if (o->end == DB_DONE || f->test != TEST_WAITING)
         return;
-    log_info("database %s: the LISTEN self-test could not be made: %s", f->database,
+    log_info("%s: the LISTEN self-test could not be made: %s", f->shown,
              o->error.message ? o->error.message : "no connection");
     f->test_ticks = 0;
     f->test_unknown = true; /* again in a while */
@@ -193,7 +194,7 @@ static void stand(struct feed *f)
     hub_up(f->hub);
     set_health(f, FEED_UP, "");
     if (f->went_away)
-        log_info("database %s: LISTEN stands again", f->database);
+        log_info("%s: LISTEN stands again", f->shown);
     f->went_away = false;
     f->test = TEST_WANTED;
 }
@@ -279,7 +280,7 @@ static void on_down(void *arg, const struct db_error *why)
     hub_lost(f->hub);
     set_health(f, FEED_AWAY, message);
     enum log_level level = f->went_away ? LOG_DEBUG : LOG_WARN; /* the first attempt tells */
-    log_line(level, "database %s: LISTEN is interrupted, next attempt in %.1f s: %s", f->database,
+    log_line(level, "%s: LISTEN is interrupted, next attempt in %.1f s: %s", f->shown,
              db_listener_wait(f->listener), message);
     f->went_away = true;
 }
@@ -326,7 +327,7 @@ static bool connectable(struct feed *f)
     if (!f->listener)
         f->listener = db_listener_new(f->loop, &spec, &ops, f, &err);
     if (!f->listener) {
-        log_error("database %s: %s", f->database, err.message);
+        log_error("%s: %s", f->shown, err.message);
         set_health(f, FEED_AWAY, err.message);
     }
     return f->listener;
@@ -362,6 +363,7 @@ struct feed *feed_new(const struct feed_spec *spec)
     f->loop = spec->loop;
     f->pools = spec->pools;
     f->database = xstrdup(spec->database);
+    f->shown = *spec->database ? xasprintf("database %s", spec->database) : xstrdup("events");
     f->uri = xstrdup(spec->listen_uri);
     f->connect_timeout_us = spec->connect_timeout_us;
     pthread_mutex_init(&f->lock, NULL);
@@ -395,6 +397,7 @@ void feed_free(struct feed *f)
     conf_unref(f->conf);
     pthread_mutex_destroy(&f->lock);
     free(f->database);
+    free(f->shown);
     explicit_bzero(f->uri, strlen(f->uri)); /* it may hold a password */
     free(f->uri);
     free(f);

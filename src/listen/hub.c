@@ -312,7 +312,7 @@ static const char *state_name(const struct hub_channel *c)
     case CHANNEL_UNWANTED: return c->refs > 0 ? "listening" : "lingering";
     case CHANNEL_UNLISTENING: return "ending";
     case CHANNEL_REFUSED: return "refused";
-    default: assert(!"unknown channel state"); return "";
+    default: assert(false && "unknown channel state"); return "";
     }
 }
 

@@ -36,7 +36,8 @@ struct hub_msg *hub_msg_new(struct str content, uint64_t seq)
     struct hub_msg *m = allocate(n + content.n + 2, seq);
     m->inner = (uint16_t)n;
     memcpy(m->bytes, head, n);
-    memcpy(m->bytes + n, content.p, content.n);
+    if (content.n > 0)
+        memcpy(m->bytes + n, content.p, content.n);
     memcpy(m->bytes + n + content.n, "\r\n", 2);
     return m;
 }
@@ -44,7 +45,8 @@ struct hub_msg *hub_msg_new(struct str content, uint64_t seq)
 struct hub_msg *hub_msg_plain(struct str bytes)
 {
     struct hub_msg *m = allocate(bytes.n, 0);
-    memcpy(m->bytes, bytes.p, bytes.n);
+    if (bytes.n > 0)
+        memcpy(m->bytes, bytes.p, bytes.n);
     return m;
 }
 
