@@ -9,7 +9,7 @@ mkdir -p "$W"
 eng_missing() {
 	[ "$(id -u)" = 0 ] || { echo "not root"; return; }
 	local c
-	for c in $([ "$ENGINE" = podman ] && echo podman runc netavark || echo dockerd /usr/bin/docker); do
+	for c in $([ "$ENGINE" = podman ] && echo podman runc mmdebstrap /usr/lib/podman/netavark || echo dockerd mmdebstrap /usr/bin/docker); do
 		command -v "$c" >/dev/null || { echo "$c is not installed"; return; }
 	done
 }

@@ -19,7 +19,7 @@ declare -A may=(
 declare -A library=(
     [microhttpd.h]="http" [libpq-fe.h]="db" [postgres_ext.h]="db" [cJSON.h]="json" [cjson/cJSON.h]="json"
     [jose]="auth" [jansson.h]="auth" [confuse.h]="conf" [uthash.h]="util" [event2]="util" [zlib.h]="http"
-    [openssl]="util auth db"
+    [openssl]="util auth db http"
 )
 found=0
 while read -r file; do
@@ -49,7 +49,9 @@ while read -r file; do
     # a module's own header comes first: so it is shown to stand on its own
     own=${file#src/}
     own=${own%.c}.h
-    if [[ $file == *.c && -e src/$own && $first != "${own%.h}"* ]]; then # or NAME_int.h, which begins with NAME.h
+    # (or the private header of its folder, which begins with it)
+    if [[ $file == *.c && -e src/$own && $first != "${own%.h}"* && $first != "${own%/*}"/*private.h ]] &&
+        ! awk '/^#include/ {print; seen = 1; next} seen {exit}' "$file" | grep -qF "\"$own\""; then
         echo "$file: include \"$own\" first"
         found=1
     fi
