@@ -1,0 +1,282 @@
+/* /sql: one statement or a batch of them in, their results out.
+ *
+ * Life of a request: run_sql reads it (http/sql: options, login, statements) and submits one job ->
+ * on_result writes rows into call->reply -> either everything fits under response-buffer, and
+ * on_done answers with a whole body; or the reply turns into a stream: what is there is handed to
+ * the server piece by piece, reading from PostgreSQL pauses while the client is slow, and the last
+ * bytes come from on_done, after ReadyForQuery, or the body is broken off.
+ *
+ * A client that leaves makes on_gone (or, streaming, on_closed) cancel the job. The call lives in
+ * the request's arena, but for the reply's buffer. */
+#include "api/flow.h"
+#include "api/routes.h"
+#include "api/sql_access.h"
+#include "app.h"
+#include "db/statement_class.h"
+#include "sql/error.h"
+#include "sql/reply.h"
+
+struct call {
+    struct worker *worker;
+    struct http_req *req;
+    struct sql_options options;
+    struct sql_request request;
+    struct sql_reply reply;
+    struct flow flow;
+    unsigned retries; /* already made */
+};
+
+static void submit(struct call *call, struct db_pool *pool);
+
+/* A header of ours: name and value are known to be well-formed. */
+static void set_header(struct http_req *req, struct str name, struct str value)
+{
+    http_set_header(req, name, value);
+}
+
+static void echo_batch_headers(struct call *call)
+{
+    const struct sql_options *o = &call->options;
+    if (!call->request.batch)
+        return;
+    if (o->echo_isolation.p)
+        set_header(call->req, STR("Neon-Batch-Isolation-Level"), o->echo_isolation);
+    if (o->echo_read_only.p)
+        set_header(call->req, STR("Neon-Batch-Read-Only"), o->echo_read_only);
+    if (o->echo_deferrable.p)
+        set_header(call->req, STR("Neon-Batch-Deferrable"), o->echo_deferrable);
+}
+
+/* ";dur=" in milliseconds */
+static void add_duration(struct buf *b, struct str name, uint64_t us)
+{
+    if (b->n)
+        BUF_LIT(b, ", ");
+    buf_adds(b, name);
+    BUF_LIT(b, ";dur=");
+    buf_u64(b, us / 1000);
+    buf_char(b, '.');
+    buf_char(b, (char)('0' + us / 100 % 10));
+    buf_char(b, (char)('0' + us / 10 % 10));
+    buf_char(b, (char)('0' + us % 10));
+}
+
+static void add_timing(struct call *call, const struct db_outcome *o)
+{
+    char text[160];
+    struct buf b = {.p = text, .cap = sizeof text, .ceiling = sizeof text};
+    http_set_times(call->req, o->queue_us, o->connect_us, o->db_us);
+    add_duration(&b, STR("queue"), o->queue_us);
+    add_duration(&b, STR("connect"), o->connect_us);
+    add_duration(&b, STR("db"), o->db_us);
+    add_duration(&b, STR("total"), loop_now_us(call->worker->loop) - call->req->received_us);
+    set_header(call->req, STR("Server-Timing"), buf_str(&b));
+}
+
+static void drop(void *arg)
+{
+    struct call *call = arg;
+    flow_drop(&call->flow);
+    sql_reply_fini(&call->reply);
+}
+
+static bool on_result(void *arg, size_t i, const struct db_result *result)
+{
+    struct call *call = arg;
+    if (!sql_reply_result(&call->reply, i, result))
+        return false;
+    if (flow_is_over(&call->flow) && !call->flow.streaming)
+        echo_batch_headers(call);
+    flow_filled(&call->flow, sql_reply_type(&call->reply));
+    return true;
+}
+
+/* ---- the end ---- */
+
+static bool may_retry(const struct call *call, const struct db_outcome *o)
+{
+    const char *code = o->error.code;
+    return o->end == DB_FAILED && !call->flow.streaming && call->retries < call->options.retry &&
+           code && (strcmp(code, "40001") == 0 || strcmp(code, "40P01") == 0);
+}
+
+static bool retry(struct call *call)
+{
+    struct err err;
+    struct db_pool *pool = sql_access_pool(call->worker, call->req, &call->options, &err);
+    if (!pool)
+        return false;
+    call->retries++;
+    sql_reply_restart(&call->reply);
+    submit(call, pool);
+    return true;
+}
+
+static void reply_success(struct call *call, const struct db_outcome *o)
+{
+    sql_reply_finish(&call->reply, o);
+    if (buf_broken(&call->reply.out.buf)) {
+        struct err err;
+        err_set(&err, 507, "53200", "out of memory for the reply");
+        sql_access_fail(call->req, &err);
+    } else {
+        add_timing(call, o);
+        echo_batch_headers(call);
+        http_reply(call->req, 200, sql_reply_type(&call->reply), &call->reply.out.buf);
+    }
+    sql_reply_fini(&call->reply);
+}
+
+static void reply_too_big(struct call *call)
+{
+    struct err err;
+    err_set(&err, 507, "54000", "the result is bigger than response-max-bytes (%zu)",
+            call->worker->conf->response_max_bytes);
+    err.hint = "Ask for less, or for a part with max_rows.";
+    sql_access_fail(call->req, &err);
+    sql_reply_fini(&call->reply);
+}
+
+static void reply_error(struct call *call, const struct db_outcome *o)
+{
+    struct buf b;
+    struct db_error error = o->error;
+    int status = sql_error_status(o);
+    buf_init(&b, BUF_NO_CEILING);
+    sql_error_hidden(&call->request, o, &error);
+    sql_error_json(&b, &error, call->request.batch, sql_error_index(&call->request, o));
+    if (status == 503) {
+        char text[24];
+        struct buf seconds = {.p = text, .cap = sizeof text, .ceiling = sizeof text};
+        buf_u64(&seconds, o->retry_after_s ? o->retry_after_s : 1);
+        set_header(call->req, STR("Retry-After"), buf_str(&seconds));
+    }
+    add_timing(call, o);
+    http_reply(call->req, status, STR("application/json"), &b);
+    buf_fini(&b);
+    sql_reply_fini(&call->reply);
+}
+
+static void end_stream(struct call *call, const struct db_outcome *o, bool success)
+{
+    http_set_times(call->req, o->queue_us, o->connect_us, o->db_us);
+    bool whole = success || (!call->reply.overflow && sql_reply_error_line(&call->reply, o));
+    if (success)
+        sql_reply_finish(&call->reply, o);
+    flow_end(&call->flow, whole);
+}
+
+static void on_done(void *arg, const struct db_outcome *o)
+{
+    struct call *call = arg;
+    /* A statement that was ended because nobody needs its other rows has done its work. */
+    bool success = o->end == DB_DONE || (call->reply.cancelled && o->end == DB_FAILED);
+    call->flow.job = NULL;
+    if (may_retry(call, o) && retry(call))
+        return;
+    if (call->flow.streaming) {
+        end_stream(call, o, success);
+        return;
+    }
+    http_on_gone(call->req, NULL, NULL);
+    if (success)
+        reply_success(call, o);
+    else if (call->reply.overflow)
+        reply_too_big(call);
+    else
+        reply_error(call, o);
+}
+
+/* ---- the beginning ---- */
+
+static void submit(struct call *call, struct db_pool *pool)
+{
+    static const struct db_ops ops = {.on_result = on_result, .on_done = on_done};
+    const struct sql_request *q = &call->request;
+    const struct sql_options *o = &call->options;
+    struct db_job_spec spec = {
+        .stmts = q->stmts,
+        .n = q->n,
+        .travel = DB_EXCLUSIVE,
+        .in_transaction = q->in_transaction,
+        .isolation = o->isolation,
+        .read_only = o->read_only,
+        .deferrable = o->deferrable,
+        .stream_rows = true,
+        .can_write = !o->read_only,
+        .timeout_us = sql_access_time_left(call->worker, call->req, o),
+        .application_name = sql_access_name(call->req),
+    };
+    for (size_t i = 0; i < q->n && !spec.leaves_state; i++)
+        spec.leaves_state =
+            db_statement_class((struct str){q->stmts[i].sql, q->stmts[i].sql_len}, true)
+                .leaves_state;
+    call->flow.job = db_submit(pool, &spec, &ops, call);
+}
+
+/* A batch of nothing. */
+static void reply_empty(struct call *call)
+{
+    const struct db_outcome nothing = {.end = DB_DONE};
+    sql_reply_finish(&call->reply, &nothing);
+    echo_batch_headers(call);
+    http_reply(call->req, 200, sql_reply_type(&call->reply), &call->reply.out.buf);
+    sql_reply_fini(&call->reply);
+}
+
+/* False with err; index and batch tell which statement. */
+static bool read_request(struct call *call, struct db_pool **pool, struct err *err)
+{
+    struct http_req *req = call->req;
+    call->request.failed = SQL_NO_INDEX;
+    if (!sql_access_options(req, &call->options, err) || !sql_options_finish(&call->options, err))
+        return false;
+    *pool = sql_access_pool(call->worker, req, &call->options, err);
+    if (!*pool)
+        return false;
+    struct sql_body body = {.p = (char *)(uintptr_t)req->body.p, /* ours to change: server.h */
+                            .n = req->body.n,
+                            .get = req->method != HTTP_POST,
+                            .plain_backslash = true};
+    return sql_request_read(req->arena, &call->options, &body, &call->request, err);
+}
+
+static void run_sql(struct worker *w, struct http_req *req)
+{
+    struct err err = {.status = 0};
+    struct call *call = ARENA_NEW(req->arena, struct call);
+    struct db_pool *pool = NULL;
+    if (!call) {
+        err_set(&err, 503, "53200", "out of memory for this request");
+        sql_access_fail(req, &err);
+        return;
+    }
+    call->worker = w;
+    call->req = req;
+    if (!read_request(call, &pool, &err)) {
+        sql_access_fail_index(req, &err, call->request.batch, call->request.failed);
+        return;
+    }
+    sql_reply_init(&call->reply, &call->options, &call->request, req->arena);
+    call->reply.bytes_max = w->conf->response_max_bytes;
+    flow_init(&call->flow, req, &call->reply.out, w->conf->response_buffer);
+    call->flow.closed = drop;
+    call->flow.arg = call;
+    if (call->request.n == 0) {
+        reply_empty(call);
+        return;
+    }
+    http_on_gone(req, drop, call);
+    submit(call, pool);
+}
+
+const struct route sql_route = {
+    .name = "sql",
+    .methods = "GET, POST",
+    .path = "/sql",
+    .flags = ROUTE_DATABASE | ROUTE_GUARDED | ROUTE_STRICT_ORIGIN,
+    .run = run_sql,
+    .fail = sql_access_fail,
+    .access = sql_access_mode,
+    .cors_headers = sql_options_headers,
+};

@@ -1,0 +1,19 @@
+/* format: the inner loops of reply.c: fields, rows and notices as bytes. */
+#ifndef PGH_SQL_FORMAT_H
+#define PGH_SQL_FORMAT_H
+
+#include "sql/reply.h"
+
+/* [{"name":...},...] */
+void sql_format_fields(struct buf *, const struct db_result *);
+/* One row, without comma or newline. */
+void sql_format_array(struct buf *, const struct sql_reply *, const struct db_result *, size_t row);
+void sql_format_object(struct buf *, const struct sql_reply *, const struct db_result *,
+                       size_t row);
+/* As COPY ... CSV HEADER writes it. */
+void sql_format_csv(struct buf *, const struct db_result *, size_t row);
+void sql_format_csv_head(struct buf *, const struct db_result *);
+/* ,"notices":[...] of statement i, or of all statements from i on; nothing when there are none. */
+void sql_format_notices(struct buf *, const struct db_outcome *, size_t from, size_t to);
+
+#endif

@@ -1,0 +1,251 @@
+#!/usr/bin/env bats
+# What /sql promises: 200 means committed, a SQLSTATE means rolled back, 08007 means nobody knows; nothing of a session
+# reaches the next request; a client that leaves, or a deadline, ends its own statement and nobody else's.
+
+load ../lib/e2e
+
+setup_file() {
+    e2e_start --sql-access open --db-pool 2 --db-pool-queue 2000 <<'SQL'
+create table t (id int primary key, name text);
+create table parent (id int primary key);
+create table child (id int primary key, parent int references parent deferrable initially deferred);
+create sequence s;
+create role other;
+create table slow (id int);
+create function wait_at_commit() returns trigger language plpgsql as $$ begin perform pg_sleep(30); return null; end $$;
+create constraint trigger slow_commit after insert on slow deferrable initially deferred
+    for each row execute function wait_at_commit();
+create procedure commits(n int) language plpgsql as $$ begin insert into t values (n, 'c'); commit; end $$;
+create table counter (id int primary key, n int);
+insert into counter values (1, 0);
+SQL
+}
+teardown_file() { e2e_stop; }
+
+batch() { # STATEMENTS... -> a POST of them as one batch; curl options in OPTIONS
+    req POST "/sql${URL:-}" -d "$(printf '%s\0' "$@" | jq -Rsc 'split("\u0000")[:-1]')" "${OPTIONS[@]}"
+}
+query() { req POST "/sql${URL:-}" -d "$(jq -cn --arg q "$1" '{query: $q}')" "${OPTIONS[@]}"; }
+refused() { # CODE [INDEX]
+    [ "$status" = 400 ] || fail "status $status: $body"
+    assert_json --arg c "$1" '.code == $c'
+    [ $# -lt 2 ] || assert_json --argjson i "$2" '.queryIndex == $i'
+}
+count() { sql "select count(*) from $1"; }
+
+@test "a batch is one transaction: the last statement's failure leaves nothing" {
+    batch "insert into t values (1,'a')" "insert into t values (2,'b')" "insert into t values (1,'c')"
+    refused 23505 2
+    [ "$(count t)" = 0 ]
+    batch "insert into t values (1,'a')" "insert into t values (2,'b')" "select count(*)::int as n from t"
+    [ "$status" = 200 ]
+    assert_json '.results[2].rows == [{n:2}]'
+    [ "$(count t)" = 2 ]
+}
+
+@test "a deferred constraint fails at COMMIT, and the answer says so" {
+    batch "insert into child values (1, 99)" "select 1"
+    refused 23503
+    assert_json 'has("queryIndex") and .queryIndex == null'
+    query "insert into child values (1, 99)"
+    refused 23503
+    query "insert into child values (1, 99) returning id"
+    refused 23503
+    [ "$(count child)" = 0 ]
+    batch "insert into child values (1, 7)" "insert into parent values (7)"
+    [ "$status" = 200 ]
+    [ "$(count child)" = 1 ]
+}
+
+@test "transaction control is refused before anything runs" {
+    for word in begin 'start transaction' commit end rollback abort "prepare transaction 'x'" \
+        'set transaction read write' '/* a /* b */ */ -- c
+        ;; Commit' 'set local transaction isolation level serializable' 'rollback work and chain' 'commit;'; do
+        batch "insert into t values (50,'x')" "$word"
+        refused 2D000 1
+        assert_json '.hint | length > 0'
+    done
+    [ "$(sql 'select count(*) from t where id = 50')" = 0 ]
+}
+
+@test "savepoints, locks and cursors work inside a batch" {
+    batch "insert into t values (60,'x')" "savepoint a" "insert into t values (61,'y')" "rollback to savepoint a" \
+        "release a" "lock table t in share mode" "declare c cursor for select 1 as one" "fetch c"
+    [ "$status" = 200 ] || fail "$body"
+    assert_json '.results[7].rows == [{one:1}] and .results[7].command == "FETCH"'
+    [ "$(sql 'select array_agg(id) from t where id in (60,61)')" = '{60}' ]
+}
+
+@test "a procedure's COMMIT, a DO block's, and CREATE INDEX CONCURRENTLY cannot split a batch" {
+    batch "insert into t values (70,'x')" "call commits(71)" "select 1/0"
+    refused 2D000 1
+    batch "insert into t values (70,'x')" 'do $$ begin commit; end $$'
+    refused 2D000 1
+    batch "insert into t values (70,'x')" "create index concurrently on t (name)"
+    refused 25001 1
+    [ "$(sql 'select count(*) from t where id in (70,71)')" = 0 ]
+    query "call commits(72)"
+    [ "$status" = 200 ]
+    [ "$(sql 'select count(*) from t where id = 72')" = 1 ]
+    query "vacuum t"
+    [ "$status" = 200 ]
+    assert_json '.command == "VACUUM"'
+}
+
+@test "nothing leaves a read-only request" {
+    URL='?read_only=true' query "insert into t values (80,'x')"
+    refused 25006
+    URL='?read_only=true' query 'do $$ begin set transaction read write; insert into t values (80); end $$'
+    [ "$status" = 400 ]
+    URL='?read_only=true' query 'do $$ begin rollback; insert into t values (80); end $$'
+    refused 2D000
+    URL='?read_only=true' batch "set transaction_read_only = off" "insert into t values (80,'x')"
+    refused 25001 0
+    URL='?read_only=true' batch "set local transaction_read_only to off" "insert into t values (80,'x')"
+    refused 25001 0
+    URL='?read_only=true' batch "reset transaction_read_only" "insert into t values (80,'x')"
+    [ "$status" = 400 ]
+    URL='?read_only=true' batch "select set_config('transaction_read_only','off',true)" "insert into t values (80,'x')"
+    [ "$status" = 400 ]
+    URL='?read_only=true' query 'begin'
+    refused 2D000
+    req GET '/sql?query=call+commits(80)'
+    [ "$status" = 400 ]
+    [ "$(sql 'select count(*) from t where id = 80')" = 0 ]
+}
+
+@test "client_encoding cannot be changed in a batch" {
+    batch "set client_encoding to 'latin1'" "select 'ü' as u"
+    refused 0A000 0
+    batch "insert into t values (90,'x')" "select set_config('client_encoding','LATIN1',false)" "select 'ü' as u"
+    refused 0A000
+    [ "$(sql 'select count(*) from t where id = 90')" = 0 ]
+    batch "set client_encoding to 'UTF8'" "select 'ü' as u"
+    assert_json '.results[1].rows == [{u:"ü"}]'
+    query "set client_encoding to 'latin1'"
+    for i in 1 2 3 4; do
+        query "select 'ü' as u, current_setting('client_encoding') as e"
+        assert_json '.rows == [{u:"ü",e:"UTF8"}]'
+    done
+}
+
+@test "session state does not leak" {
+    leak() { # each on every connection of the pool
+        for i in 1 2 3 4; do query "$1"; [ "$status" = 200 ] || fail "$1: $body"; done
+    }
+    gone() { # expression, expected text: whatever connection answers
+        for i in 1 2 3 4 5 6; do
+            query "select ($1)::text as x"
+            [ "$status" = 200 ] || fail "$body"
+            assert_json --arg x "$2" '.rows[0].x == $x'
+        done
+    }
+    leak "set statement_timeout = '77s'"
+    gone "current_setting('statement_timeout') = '77s' or current_setting('statement_timeout') = '77000ms'" false
+    leak "set search_path = pg_catalog"
+    gone "current_setting('search_path') = 'pg_catalog'" false
+    leak "select set_config('my.setting', 'leak', false)"
+    gone "coalesce(current_setting('my.setting', true), '') = 'leak'" false
+    leak "set role other"
+    gone "current_user = 'other'" false
+    leak "set session authorization other"
+    gone "session_user = 'other'" false
+    leak "create temp table if not exists leaked (a int)"
+    gone "to_regclass('pg_temp.leaked') is null" true
+    query "select pg_advisory_lock(4711)"
+    query "select 1"
+    poll_until 5 [ "$(sql 'select pg_try_advisory_lock(4711)')" = t ]
+    query "select nextval('s')"
+    for i in 1 2 3 4; do
+        query "select currval('s')"
+        refused 55000
+    done
+    leak "listen leak_channel"
+    gone "exists (select from pg_listening_channels())" false
+    query "prepare leaked as select 1"
+    gone "exists (select from pg_prepared_statements where name = 'leaked')" false
+    query "prepare leaked as select 1"
+    [ "$status" = 200 ]
+    batch "declare held cursor with hold for select 1"
+    [ "$status" = 200 ]
+    gone "exists (select from pg_cursors)" false
+    # hidden in a function, DO and EXECUTE
+    leak "do \$\$ begin perform set_config('my.setting', 'leak', false); execute 'set role other'; end \$\$"
+    gone "coalesce(current_setting('my.setting', true), '') || current_user = 'leak' or current_user = 'other'" false
+}
+
+@test "a statement that leaves a transaction open is rolled back, with a warning" {
+    query "begin"
+    [ "$status" = 200 ] || fail "$body"
+    assert_json '.notices[0].severity == "WARNING" and (.notices[0].message | test("rolled back"))'
+    for i in 1 2 3; do
+        query "select pg_current_xact_id_if_assigned() is null as x, now() = statement_timestamp() as fresh"
+        [ "$status" = 200 ]
+    done
+    [ "$(sql "select count(*) from pg_stat_activity where state like 'idle in transaction%'")" = 0 ]
+}
+
+@test "a deadline covers the whole batch, and is 57014" {
+    statements=()
+    for i in 1 2 3 4 5 6 7 8 9 10; do statements+=("select pg_sleep(0.2)"); done
+    start=$(date +%s%N)
+    URL='?timeout=1s' batch "insert into t values (95,'x')" "${statements[@]}"
+    took=$((($(date +%s%N) - start) / 1000000))
+    refused 57014
+    [ $took -ge 950 ] && [ $took -le 1100 ] || fail "took $took ms"
+    [ "$(sql 'select count(*) from t where id = 95')" = 0 ]
+    OPTIONS=(-H 'Pghttpd-Timeout: 300ms')
+    query 'select pg_sleep(5)'
+    refused 57014
+}
+
+active() { sql "select count(*) from pg_stat_activity where query like '%$1%' and state = 'active' and pid <> pg_backend_pid()"; }
+is_active() { [ "$(active "$1")" = "$2" ]; }
+
+@test "a client that leaves has its statement cancelled" {
+    curl -s -o /dev/null "$SERVER_URL/sql" -d '{"query":"select pg_sleep(60), 4321"}' &
+    pid=$!
+    poll_until 5 is_active 4321 1
+    kill -9 $pid
+    wait $pid || true
+    poll_until 5 is_active 4321 0
+    query 'select 1 as alive'
+    assert_json '.rows == [{alive:1}]'
+}
+
+@test "an unknown outcome is 500 08007, never 503, and without Retry-After" {
+    (req POST /sql -d '["insert into slow values (1)"]'; echo "$status" >"$BATS_TEST_TMPDIR/status"
+        cp "$body_file" "$BATS_TEST_TMPDIR/answer"; cp "$headers" "$BATS_TEST_TMPDIR/answer.headers") &
+    committing() { [ "$(sql "select count(*) from pg_stat_activity where wait_event = 'PgSleep'")" = 1 ]; }
+    poll_until 5 committing
+    sql "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'" >/dev/null
+    wait
+    # a backend that says 57P01 before it goes did not commit; a killed one says nothing
+    cat "$BATS_TEST_TMPDIR/answer"
+    case $(cat "$BATS_TEST_TMPDIR/status") in
+    400) [ "$(jq -r .code "$BATS_TEST_TMPDIR/answer")" = 57P01 ] ;;
+    500) [ "$(jq -r .code "$BATS_TEST_TMPDIR/answer")" = 08007 ] ;;
+    *) fail "status $(cat "$BATS_TEST_TMPDIR/status")" ;;
+    esac
+    ! grep -qi '^retry-after' "$BATS_TEST_TMPDIR/answer.headers"
+}
+
+@test "retry=N repeats a whole batch after a serialization failure" {
+    pids=()
+    for i in 1 2 3 4 5 6 7 8; do
+        curl -s -m 20 "$SERVER_URL/sql?retry=10&isolation=serializable" -o "$BATS_TEST_TMPDIR/r$i" \
+            -d '["select n from counter where id = 1","select pg_sleep(0.01)","update counter set n = n + 1 where id = 1"]' &
+        pids+=($!)
+    done
+    wait "${pids[@]}"
+    for i in 1 2 3 4 5 6 7 8; do jq -e '.results | length == 3' "$BATS_TEST_TMPDIR/r$i" >/dev/null || fail "$(cat "$BATS_TEST_TMPDIR/r$i")"; done
+    [ "$(sql 'select n from counter')" = 8 ]
+}
+
+@test "500 requests at once on a pool of 2: all answered, none mixed up" {
+    seq 1 500 | xargs -P 100 -I{} curl -s -m 30 "$SERVER_URL/sql" -o "$BATS_TEST_TMPDIR/m{}" \
+        -d '{"query":"select $1::int as n, pg_sleep(0.002)::text","params":[{}]}'
+    for i in $(seq 1 500); do
+        [ "$(jq '.rows[0].n' "$BATS_TEST_TMPDIR/m$i")" = "$i" ] || fail "$i: $(cat "$BATS_TEST_TMPDIR/m$i")"
+    done
+}
