@@ -33,7 +33,7 @@ error_is() { # STATUS CODE
 }
 
 @test "the reply, byte for byte" {
-    req POST /sql -d '{"query":"select 1 as n, null as \"a\\\"b\""}'
+    req POST /sql -d '{"query":"select 1 as n, null as \"a\"\"b\""}'
     [ "$status" = 200 ]
     [ "$(header content-type)" = application/json ]
     [ "$body" = '{"fields":[{"name":"n","dataTypeID":23,"tableID":0,"columnID":0,"dataTypeSize":4,"dataTypeModifier":-1,"format":"text"},{"name":"a\"b","dataTypeID":25,"tableID":0,"columnID":0,"dataTypeSize":-1,"dataTypeModifier":-1,"format":"text"}],"rows":[{"n":1,"a\"b":null}],"command":"SELECT","rowCount":1,"rowAsArray":false}' ]
@@ -212,9 +212,9 @@ error_is() { # STATUS CODE
     QUERY_URL='?max_rows=0' query 'select 1'
     assert_json '.rows == [] and .truncated'
     start=$(date +%s%N)
-    req GET '/sql?max_rows=1&query=select+n,pg_sleep(n*0.01)::text+from+generate_series(0,100000)n'
+    req GET '/sql?max_rows=1&query=select+n,repeat('\''x'\'',9000)+as+x,pg_sleep(n*0.01)::text+from+generate_series(0,100000)n'
     [ $((($(date +%s%N) - start) / 1000000)) -lt 5000 ]
-    assert_json '.rows == [{n:0,pg_sleep:""}] and .truncated and .rowCount == null'
+    assert_json '(.rows|length) == 1 and .rows[0].n == 0 and .truncated and .rowCount == null'
     query 'insert into t select g, null from generate_series(100,109) g returning id' '[]' -H 'Pghttpd-Max-Rows: 3'
     assert_json '(.rows|length) == 3 and .rowCount == 10'
     [ "$(sql 'select count(*) from t where id between 100 and 109')" = 10 ]

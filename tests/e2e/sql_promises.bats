@@ -23,7 +23,7 @@ SQL
 teardown_file() { e2e_stop; }
 
 batch() { # STATEMENTS... -> a POST of them as one batch; curl options in OPTIONS
-    req POST "/sql${URL:-}" -d "$(printf '%s\0' "$@" | jq -Rsc 'split("\u0000")[:-1]')" "${OPTIONS[@]}"
+    req POST "/sql${URL:-}" -d "$(jq -cn '$ARGS.positional' --args "$@")" "${OPTIONS[@]}"
 }
 query() { req POST "/sql${URL:-}" -d "$(jq -cn --arg q "$1" '{query: $q}')" "${OPTIONS[@]}"; }
 refused() { # CODE [INDEX]
