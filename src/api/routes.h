@@ -5,6 +5,7 @@
 
 #include "http/route.h"
 
+extern const struct route sql_route, copy_route;
 extern const struct route listen_route, listen_channel_route, notify_route;
 extern const struct route page_route, console_route;
 extern const struct route live_route, ready_route, metrics_route, config_route, listen_state_route;

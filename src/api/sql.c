@@ -189,6 +189,11 @@ static void on_done(void *arg, const struct db_outcome *o)
 
 /* ---- the beginning ---- */
 
+static bool may_leave_state(struct str sql)
+{
+    return !db_statement_plain(sql) || memchr(sql.p, '(', sql.n);
+}
+
 static void submit(struct call *call, struct db_pool *pool)
 {
     static const struct db_ops ops = {.on_result = on_result, .on_done = on_done};
@@ -208,9 +213,7 @@ static void submit(struct call *call, struct db_pool *pool)
         .application_name = sql_access_name(call->req),
     };
     for (size_t i = 0; i < q->n && !spec.leaves_state; i++)
-        spec.leaves_state =
-            db_statement_class((struct str){q->stmts[i].sql, q->stmts[i].sql_len}, true)
-                .leaves_state;
+        spec.leaves_state = may_leave_state((struct str){q->stmts[i].sql, q->stmts[i].sql_len});
     call->flow.job = db_submit(pool, &spec, &ops, call);
 }
 

@@ -80,8 +80,6 @@ size_t sql_error_index(const struct sql_request *q, const struct db_outcome *o)
 
 void sql_error_hidden(const struct sql_request *q, const struct db_outcome *o, struct db_error *e)
 {
-    if (q->hidden_last && o->end == DB_FAILED && o->failed == q->n - 1)
-        *e = (struct db_error){.severity = "ERROR",
-                               .code = "0A000",
-                               .message = "client_encoding is UTF8 here and cannot be changed"};
+    if (o->end == DB_FAILED && o->failed < q->n && q->extras[o->failed].means)
+        *e = *q->extras[o->failed].means;
 }

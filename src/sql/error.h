@@ -19,7 +19,7 @@ int sql_error_status(const struct db_outcome *);
 /* "failed" as the client counts; SQL_NO_INDEX for the COMMIT and our own statements. */
 size_t sql_error_index(const struct sql_request *, const struct db_outcome *);
 
-/* The failure of the hidden statement that watches client_encoding, told as what it means. */
+/* The failure of a hidden statement, told as what it means. */
 void sql_error_hidden(const struct sql_request *, const struct db_outcome *, struct db_error *);
 
 #endif

@@ -3,6 +3,7 @@
 #include "sql/params.h"
 
 #define WHAT "the body"
+#define ENCODING_MESSAGE "client_encoding is UTF8 here and cannot be changed"
 
 /* Statements longer than this are not worth a name: they are made for once. */
 #define PREPARE_MAX 8192
@@ -301,7 +302,7 @@ static bool check_statements(struct sql_request *q, struct err *err)
             return false;
         }
         if (q->in_transaction && q->extras[i].verb == SQL_VERB_ENCODING)
-            return err_set(err, 400, "0A000", "client_encoding is UTF8 here and cannot be changed");
+            return err_set(err, 400, "0A000", ENCODING_MESSAGE);
     }
     q->failed = SQL_NO_INDEX;
     return true;
@@ -325,43 +326,77 @@ static bool mentions(struct str sql, const char *lower)
 
 /* Statements of our own around the client's.
  *
- * In front, in a read-only transaction that begins with SET: PostgreSQL lets the first statement of
- * a transaction make it writable again (SET transaction_read_only = off), but no statement after a
- * snapshot was taken.
+ * In front, in a read-only transaction that may begin with SET: PostgreSQL lets the first statement
+ * of a transaction make it writable again (SET transaction_read_only = off), but no statement after
+ * a snapshot was taken.
  *
- * Behind, where the text could have changed client_encoding by set_config: a statement that fails,
- * so that bytes in another encoding are never committed or answered. */
+ * Behind, in a read-only transaction with anything but queries: RESET transaction_read_only is not
+ * checked by PostgreSQL at all (15 and older), not even inside a DO block. A transaction that only
+ * read has no number; this one fails if it has.
+ *
+ * Behind, where the text could have changed client_encoding by set_config: bytes in another
+ * encoding are never committed or answered. */
+static const char snapshot_sql[] = "select";
+static const char read_only_sql[] =
+    "select 1 / (pg_catalog.txid_current_if_assigned() is null)::pg_catalog.int4";
+static const char encoding_sql[] =
+    "select 1 / (pg_catalog.current_setting('client_encoding') = 'UTF8')::pg_catalog.int4";
+
+static const struct db_error wrote = {
+    .severity = "ERROR", .code = "25006", .message = "the request is read only, but it wrote"};
+static const struct db_error encoded = {
+    .severity = "ERROR", .code = "0A000", .message = ENCODING_MESSAGE};
+
+struct hidden {
+    bool snapshot, read_only, encoding;
+};
+
+static struct hidden needed(const struct reading *r)
+{
+    const struct sql_request *q = r->request;
+    struct hidden h = {.snapshot = false};
+    for (size_t i = 0; i < q->n; i++) {
+        struct str sql = {q->stmts[i].sql, q->stmts[i].sql_len};
+        enum sql_verb verb = q->extras[i].verb;
+        h.snapshot = h.snapshot || (r->options->read_only && verb == SQL_VERB_SET);
+        h.read_only = h.read_only || (r->options->read_only && verb != SQL_VERB_QUERY);
+        h.encoding = h.encoding || mentions(sql, "client_encoding");
+    }
+    return h;
+}
+
+static void put_hidden(struct sql_request *q, size_t at, const char *sql,
+                       const struct db_error *means)
+{
+    q->stmts[at] = (struct db_stmt){.sql = sql, .sql_len = strlen(sql)};
+    q->extras[at] = (struct sql_extra){.means = means};
+}
+
 static bool add_hidden(struct reading *r, struct err *err)
 {
-    static const char snapshot[] = "select";
-    static const char encoding[] =
-        "select 1 / (pg_catalog.current_setting('client_encoding') = 'UTF8')::pg_catalog.int4";
     struct sql_request *q = r->request;
-    bool first = false, last = false;
     if (!q->in_transaction)
         return true;
-    for (size_t i = 0; i < q->n; i++) {
-        first = first || (r->options->read_only && q->extras[i].verb == SQL_VERB_SET);
-        last =
-            last || mentions((struct str){q->stmts[i].sql, q->stmts[i].sql_len}, "client_encoding");
-    }
-    if (!first && !last)
+    struct hidden h = needed(r);
+    if (!h.snapshot && !h.read_only && !h.encoding)
         return true;
-    struct db_stmt *stmts = arena_array(r->arena, q->n + 2, sizeof *stmts);
-    struct sql_extra *extras = arena_array(r->arena, q->n + 2, sizeof *extras);
+    struct db_stmt *stmts = arena_array(r->arena, q->n + 3, sizeof *stmts);
+    struct sql_extra *extras = arena_array(r->arena, q->n + 3, sizeof *extras);
     if (!stmts || !extras)
         return too_big(err);
-    memcpy(stmts + first, q->stmts, q->n * sizeof *stmts);
-    memcpy(extras + first, q->extras, q->n * sizeof *extras);
-    if (first)
-        stmts[0] = (struct db_stmt){.sql = snapshot, .sql_len = sizeof snapshot - 1};
-    if (last)
-        stmts[first + q->n] = (struct db_stmt){.sql = encoding, .sql_len = sizeof encoding - 1};
+    memcpy(stmts + h.snapshot, q->stmts, q->n * sizeof *stmts);
+    memcpy(extras + h.snapshot, q->extras, q->n * sizeof *extras);
     q->stmts = stmts;
     q->extras = extras;
-    q->hidden_first = first;
-    q->hidden_last = last;
-    q->n += (size_t)first + last;
+    q->n += h.snapshot;
+    if (h.snapshot)
+        put_hidden(q, 0, snapshot_sql, NULL);
+    q->hidden_first = h.snapshot;
+    if (h.read_only)
+        put_hidden(q, q->n++, read_only_sql, &wrote);
+    if (h.encoding)
+        put_hidden(q, q->n++, encoding_sql, &encoded);
+    q->hidden_last = (size_t)h.read_only + h.encoding;
     return true;
 }
 

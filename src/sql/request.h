@@ -19,6 +19,7 @@
 struct sql_extra { /* what /sql knows about a statement besides db_stmt */
     enum sql_verb verb;
     bool array_mode;
+    const struct db_error *means; /* a hidden statement: what its failure says */
 };
 
 struct sql_request {

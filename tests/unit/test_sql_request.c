@@ -220,10 +220,14 @@ static void test_hidden_statements(void **state)
     begin(&f);
     f.options.read_only = true;
     assert_true(read_body(&f, "[\"set transaction_read_only = off\",\"delete from t\"]"));
-    assert_int_equal(f.q.n, 3);
+    assert_int_equal(f.q.n, 4);
     assert_int_equal(f.q.hidden_first, 1);
+    assert_int_equal(f.q.hidden_last, 1);
+    assert_string_equal(f.q.extras[3].means->code, "25006");
     assert_string_equal(f.q.stmts[0].sql, "select");
     assert_string_equal(f.q.stmts[1].sql, "set transaction_read_only = off");
+    assert_true(read_body(&f, "[\"select 1\"]"));
+    assert_int_equal(f.q.n, 1);
     f.options.read_only = false;
     assert_true(read_body(&f, "[\"select set_config('Client_Encoding','latin1',true)\"]"));
     assert_int_equal(f.q.hidden_last, 1);
