@@ -229,6 +229,9 @@ bool conn_send_job(struct conn *c, struct db_job *j)
         sent = sent && send_application_name(c, j, local);
     } else if (sent && s->in_transaction) {
         sent = send_begin(c, j);
+        /* Until a snapshot is taken, READ ONLY can be undone by SET transaction_read_only. */
+        if (sent && s->read_only)
+            sent = send_plain(c, STEP_SETTING, j, "SELECT 1");
     }
     for (size_t i = 0; sent && i < s->n; i++)
         sent = send_stmt(c, j, i);
