@@ -32,7 +32,7 @@ CFLAGS_ALL := -std=c17 $(WARN) $(HARDEN) $(OPT_$(MODE)) -pthread $(CFLAGS)
 LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -pthread $(OPT_$(MODE)) $(LDFLAGS)
 LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
 
-SRC := $(wildcard src/*/*.c) $(wildcard src/app*.c)
+SRC := $(wildcard src/*/*.c) $(filter-out src/main.c,$(wildcard src/*.c))
 CONSOLE := $(wildcard src/console/*)
 OBJ := $(SRC:%.c=$(BUILD)/%.o) $(if $(CONSOLE),$(BUILD)/gen/console_data.o)
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
