@@ -109,10 +109,10 @@ with_database() {
 		-e TLS_NAME=localhost postgres:15 >/dev/null
 	t "database is up" until_ok 300 eng exec db pg_isready -q -h 127.0.0.1 -p 18432 -d app
 	eng exec db psql -qU postgres -p 18432 -d app -c "create table t as select 1 as id, 'one' as name" >/dev/null
-	t "runs hardened" run c1 --ulimit nofile=4096:4096 "${open[@]}"
+	t "runs hardened" run c1 --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 "${open[@]}"
 	t "is ready" until_ok 100 ready
-	t "SQL" bash -c "curl -sf 127.0.0.1:$port/sql -d '{\"query\":\"select 1 as one\"}' | jq -e '.rows == [{\"one\":1}]'"
-	t "REST" bash -c "curl -sf 127.0.0.1:$port/rest/t | jq -e '. == [{\"id\":1,\"name\":\"one\"}]'"
+	t "SQL" bash -o pipefail -c "curl -sf 127.0.0.1:$port/sql -d '{\"query\":\"select 1 as one\"}' | jq -e '.rows == [{\"one\":1}]'"
+	t "REST" bash -o pipefail -c "curl -sf 127.0.0.1:$port/rest/t | jq -e '. == [{\"id\":1,\"name\":\"one\"}]'"
 	t "1,000 streams in 64 MB get an event" python3 "$here/streams.py" "$port" 1000
 	echo "# RSS with streams gone: $(rss_kb c1) kB"
 	t "RSS at most 10 MB" below "$(rss_kb c1)" 10240
@@ -135,7 +135,7 @@ with_database() {
 	t "TLS, verify-full" run c3 -v "$W/ca.crt:/ca.crt:ro" "${open[@]}" \
 		-e "PGHTTPD_DB_URI=postgresql://postgres:se%20cret@localhost:18432/app?sslmode=verify-full&sslrootcert=/ca.crt"
 	t "is ready" until_ok 100 ready
-	t "really over TLS" bash -c "curl -sf 127.0.0.1:$port/sql -d '{\"query\":\"select ssl from pg_stat_ssl where pid=pg_backend_pid()\"}' | jq -e '.rows[0].ssl'"
+	t "really over TLS" bash -o pipefail -c "curl -sf 127.0.0.1:$port/sql -d '{\"query\":\"select ssl from pg_stat_ssl where pid=pg_backend_pid()\"}' | jq -e '.rows[0].ssl'"
 	eng rm -f c3 >/dev/null
 	t "TLS, another CA is refused" run c4 "${open[@]}" \
 		-e "PGHTTPD_DB_URI=postgresql://postgres:se%20cret@localhost:18432/app?sslmode=verify-full&sslrootcert=/etc/ssl/certs/ca-certificates.crt"

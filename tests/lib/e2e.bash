@@ -78,7 +78,8 @@ header() {
 }
 
 assert_json() {
-    jq -e "$@" >/dev/null <"$body_file" || { printf 'not so: %s\nstatus %s, body: %.2000s\n' "$*" "$status" "$body" >&2; return 1; }
+    # jq 1.6 is content with no input at all
+    [ -s "$body_file" ] && jq -e "$@" >/dev/null <"$body_file" || { printf 'not so: %s\nstatus %s, body: %.2000s\n' "$*" "$status" "$body" >&2; return 1; }
 }
 
 sql() { cluster_psql -At -c "$1"; }

@@ -1,0 +1,46 @@
+#!/bin/bash
+# trixie.sh [KIND...]: the unit, db and end-to-end tests on Debian 13 (libpq 17, libmicrohttpd 1.0, gcc 14, PostgreSQL 17),
+# built from this tree inside a root made by mmdebstrap. Needs root; skipped with a reason otherwise. The root is cached in
+# $CACHE (about 1.5 GB). All mounts and processes live in namespaces of their own and end with the script.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
+: "${CACHE:=/var/cache/pghttpd}"
+root=$CACHE/root-trixie
+
+skip() {
+	echo "1..0 # SKIP $1"
+	echo "0 passed, 0 failed"
+	exit 0
+}
+[ "$(id -u)" = 0 ] || skip "not root"
+command -v mmdebstrap >/dev/null || skip "mmdebstrap is not installed"
+unshare -m -p -f true 2>/dev/null || skip "no namespaces here"
+
+cd "$top" || exit 1
+if [ ! -e "$root/.complete" ]; then
+	rm -rf "$root"
+	mkdir -p "$CACHE"
+	# npm itself is not needed: what the tests use of it was installed outside (pure JavaScript)
+	mapfile -t packages < <(awk '/^\[/ {in_it = /build|run|test/} in_it && /^[a-z]/ && $1 != "npm" {print $1}' tests/deps.txt | sort -u)
+	"$here/mkbase.sh" "$root" trixie "${packages[@]}" || { echo "not ok - a Debian 13 root"; echo "0 passed, 1 failed"; exit 1; }
+	touch "$root/.complete"
+fi
+tests/lib/npm.sh tests/schemas
+tests/lib/npm.sh tests/clients
+mkdir -p "$root/src"
+find "$root/src" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
+{ git ls-files -co --exclude-standard; find tests/schemas/node_modules tests/clients/node_modules ! -type d 2>/dev/null; } |
+	while IFS= read -r f; do [ ! -e "$f" ] || printf '%s\n' "$f"; done | tar -c -T - | tar -x -C "$root/src"
+export root KINDS="${*:-unit db e2e}" MODE="${MODE:-release}"
+# shellcheck disable=SC2016 # expanded inside
+exec unshare -m -p -f bash -c '
+	mount --make-rprivate / && mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" &&
+		mount -t tmpfs tmpfs "$root/dev/shm" && mount -t tmpfs tmpfs "$root/tmp" && mount -t sysfs sys "$root/sys" &&
+		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 KINDS="$KINDS" MODE="$MODE" bash -c "
+			cd /src
+			. /etc/os-release
+			echo \"# \$PRETTY_NAME, \$(gcc --version | head -1), libpq \$(pkg-config --modversion libpq), libmicrohttpd \$(pkg-config --modversion libmicrohttpd)\"
+			make -j2 MODE=\$MODE tests-built 2>&1 | grep -E \"warning:|error:\" | sort -u
+			make -s MODE=\$MODE tests-built || { echo 0 passed, 1 failed; exit 1; }
+			tests/run"'
