@@ -378,6 +378,8 @@ static void final_call(struct request *q)
     q->body_done = true;
     q->pub.received_us = loop_now_us(q->server->loop);
     peer_phase_set(q->peer, PEER_BUSY);
+    if (q->state == REQ_ANSWERED)
+        return; /* while its body came in */
     if (!q->failed && q->inflater && !q->discard && !inflater_end(q->inflater, &err))
         keep_failure(q, &err);
     if (q->state == REQ_RUNNING && !q->failed) {

@@ -38,13 +38,13 @@ struct rig {
 /* The tests' one server; the endpoints reach it here. */
 static struct rig rig;
 
-static void *rig_thread(void *arg)
+static inline void *rig_thread(void *arg)
 {
     loop_run(((struct rig *)arg)->loop);
     return NULL;
 }
 
-static void rig_start(const struct route *const *routes, const char *const *settings, bool admin)
+static inline void rig_start(const struct route *const *routes, const char *const *settings, bool admin)
 {
     struct err err = {0};
     char *argv[40] = {(char *)(uintptr_t) "pghttpd", (char *)(uintptr_t) "--log-access",
@@ -73,12 +73,12 @@ static void rig_start(const struct route *const *routes, const char *const *sett
     pthread_create(&rig.thread, NULL, rig_thread, &rig);
 }
 
-static void rig_stop_loop(void *arg)
+static inline void rig_stop_loop(void *arg)
 {
     loop_stop(arg);
 }
 
-static void rig_stop(void)
+static inline void rig_stop(void)
 {
     loop_post(rig.loop, rig_stop_loop, rig.loop);
     pthread_join(rig.thread, NULL);
@@ -92,14 +92,14 @@ static void rig_stop(void)
 
 /* --- client --- */
 
-static double now_s(void)
+static inline double now_s(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int dial(void)
+static inline int dial(void)
 {
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_port = htons((uint16_t)rig.port),
@@ -110,13 +110,13 @@ static int dial(void)
     return fd;
 }
 
-static void say(int fd, const char *text)
+static inline void say(int fd, const char *text)
 {
     size_t n = strlen(text);
     assert_int_equal(send(fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
 }
 
-static bool readable(int fd, int ms)
+static inline bool readable(int fd, int ms)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     return poll(&p, 1, ms) > 0;
@@ -129,13 +129,13 @@ struct heard {
     enum hear_end end;
 };
 
-static void hear_free(struct heard *h)
+static inline void hear_free(struct heard *h)
 {
     buf_fini(&h->text);
 }
 
 /* Reads until `until` is in the text, the end of the connection, or ms have passed. */
-static struct heard hear_until(int fd, const char *until, int ms)
+static inline struct heard hear_until(int fd, const char *until, int ms)
 {
     struct heard h = {.end = HEAR_MORE};
     double deadline = now_s() + ms / 1000.0;
@@ -164,17 +164,17 @@ static struct heard hear_until(int fd, const char *until, int ms)
     return h;
 }
 
-static struct heard hear_all(int fd)
+static inline struct heard hear_all(int fd)
 {
     return hear_until(fd, NULL, 5000);
 }
 
-static bool has(const struct heard *h, const char *what)
+static inline bool has(const struct heard *h, const char *what)
 {
     return h->text.p && strstr(h->text.p, what) != NULL;
 }
 
-static unsigned count(const struct heard *h, const char *what)
+static inline unsigned count(const struct heard *h, const char *what)
 {
     unsigned n = 0;
     for (const char *p = h->text.p; p && (p = strstr(p, what)); p += strlen(what))
@@ -182,7 +182,7 @@ static unsigned count(const struct heard *h, const char *what)
     return n;
 }
 
-static int status_of(const struct heard *h)
+static inline int status_of(const struct heard *h)
 {
     int status = 0;
     if (!h->text.p || strncmp(h->text.p, "HTTP/1.", 7) != 0 || h->text.n < 12)
@@ -193,7 +193,7 @@ static int status_of(const struct heard *h)
 }
 
 /* One request on a connection of its own; everything until the server closes. */
-static struct heard ask(const char *request)
+static inline struct heard ask(const char *request)
 {
     int fd = dial();
     say(fd, request);
@@ -222,7 +222,7 @@ static struct heard ask(const char *request)
 
 /* --- endpoints --- */
 
-static void answer(struct http_req *r, int status, const char *text)
+static inline void answer(struct http_req *r, int status, const char *text)
 {
     struct buf b;
     buf_init(&b, BUF_NO_CEILING);
@@ -230,7 +230,7 @@ static void answer(struct http_req *r, int status, const char *text)
     http_reply(r, status, STR("text/plain; charset=utf-8"), &b);
 }
 
-static void run_hello(struct worker *w, struct http_req *r)
+static inline void run_hello(struct worker *w, struct http_req *r)
 {
     (void)w;
     rig.ran++;
@@ -238,7 +238,7 @@ static void run_hello(struct worker *w, struct http_req *r)
 }
 
 /* The body comes back. */
-static void run_echo(struct worker *w, struct http_req *r)
+static inline void run_echo(struct worker *w, struct http_req *r)
 {
     struct buf b;
     (void)w;
@@ -254,7 +254,7 @@ struct later {
     void (*finish)(struct http_req *);
 };
 
-static void later_tick(void *arg)
+static inline void later_tick(void *arg)
 {
     struct later *l = arg;
     if (rig.hold) {
@@ -269,7 +269,7 @@ static void later_tick(void *arg)
     finish(r);
 }
 
-static void later_gone(void *arg)
+static inline void later_gone(void *arg)
 {
     struct later *l = arg;
     rig.gone++;
@@ -277,7 +277,7 @@ static void later_gone(void *arg)
     loop_free_later(rig.loop, free, l);
 }
 
-static void later(struct http_req *r, void (*finish)(struct http_req *))
+static inline void later(struct http_req *r, void (*finish)(struct http_req *))
 {
     struct later *l = xcalloc(1, sizeof *l);
     l->r = r;
@@ -287,13 +287,13 @@ static void later(struct http_req *r, void (*finish)(struct http_req *))
     http_on_gone(r, later_gone, l);
 }
 
-static void finish_later(struct http_req *r)
+static inline void finish_later(struct http_req *r)
 {
     rig.finished++;
     answer(r, 200, "later\n");
 }
 
-static void run_later(struct worker *w, struct http_req *r)
+static inline void run_later(struct worker *w, struct http_req *r)
 {
     (void)w;
     rig.ran++;
