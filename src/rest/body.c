@@ -209,43 +209,46 @@ struct csv {
     bool bad;
 };
 
+/* Stands on the opening quote; "" inside is one quote. */
+static struct str csv_quoted(struct csv *c)
+{
+    struct str t = c->text;
+    buf_clear(&c->field);
+    for (c->at++; c->at < t.n; c->at++) {
+        if (t.p[c->at] == '"') {
+            if (c->at + 1 >= t.n || t.p[c->at + 1] != '"')
+                break;
+            c->at++;
+        }
+        buf_char(&c->field, t.p[c->at]);
+    }
+    c->bad = c->at >= t.n;
+    c->at += !c->bad;
+    return c->field.n ? buf_str(&c->field) : STR("");
+}
+
+static struct str csv_bare(struct csv *c)
+{
+    struct str t = c->text;
+    size_t from = c->at;
+    while (c->at < t.n && t.p[c->at] != ',' && t.p[c->at] != '\n' && t.p[c->at] != '\r' &&
+           t.p[c->at] != '"')
+        c->at++;
+    return (struct str){t.p + from, c->at - from};
+}
+
 /* The next field; *last when the record ends behind it. */
 static struct str csv_field(struct csv *c, bool *last)
 {
-    struct str t = c->text, field;
-    if (c->at < t.n && t.p[c->at] == '"') {
-        buf_clear(&c->field);
-        for (c->at++;; c->at++) {
-            if (c->at >= t.n) {
-                c->bad = true;
-                break;
-            }
-            if (t.p[c->at] == '"' && !(c->at + 1 < t.n && t.p[c->at + 1] == '"'))
-                break;
-            if (t.p[c->at] == '"')
-                c->at++;
-            buf_char(&c->field, t.p[c->at]);
-        }
-        c->at += !c->bad;
-        field = c->field.n ? buf_str(&c->field) : STR("");
-    } else {
-        size_t from = c->at;
-        while (c->at < t.n && t.p[c->at] != ',' && t.p[c->at] != '\n' && t.p[c->at] != '\r' &&
-               t.p[c->at] != '"')
-            c->at++;
-        field = (struct str){t.p + from, c->at - from};
-    }
-    *last = true;
-    if (c->at < t.n && t.p[c->at] == ',') {
-        *last = false;
+    struct str t = c->text;
+    struct str field = c->at < t.n && t.p[c->at] == '"' ? csv_quoted(c) : csv_bare(c);
+    char end = c->at < t.n ? t.p[c->at] : '\n';
+    *last = end != ',';
+    if (end == '\r' && c->at + 1 < t.n && t.p[c->at + 1] == '\n')
         c->at++;
-    } else if (c->at < t.n && t.p[c->at] == '\r' && c->at + 1 < t.n && t.p[c->at + 1] == '\n') {
-        c->at += 2;
-    } else if (c->at < t.n && (t.p[c->at] == '\n' || t.p[c->at] == '\r')) {
-        c->at++;
-    } else if (c->at < t.n) {
+    else if (*last && end != '\n' && end != '\r')
         c->bad = true; /* bytes behind a closing quote, or a quote inside of a bare field */
-    }
+    c->at += c->at < t.n;
     return field;
 }
 

@@ -486,92 +486,7 @@ static void routine_path(struct buf *b, const struct catalog_routine *r)
     BUF_LIT(b, "],\"responses\":{\"200\":{\"description\":\"OK\"}}}}");
 }
 
-/* ------------------------------------------------------------ who may see what */
-
-void openapi_access_init(struct openapi_access *a)
-{
-    *a = (struct openapi_access){.tables = strmap_new(), .routines = strmap_new()};
-}
-
-void openapi_access_fini(struct openapi_access *a)
-{
-    if (a->tables)
-        strmap_free(a->tables, NULL);
-    if (a->routines)
-        strmap_free(a->routines, NULL);
-    *a = (struct openapi_access){0};
-}
-
-void openapi_access_sql(struct sql *sql, struct str schema, bool privileges)
-{
-    sql_lit(sql, "SELECT 's', pg_catalog.obj_description(n.oid, 'pg_namespace'), NULL FROM "
-                 "pg_catalog.pg_namespace n WHERE n.nspname = ");
-    sql_param(sql, schema);
-    if (!privileges)
-        return;
-    sql_lit(
-        sql,
-        " UNION ALL SELECT 't', c.relname, NULL FROM pg_catalog.pg_class c JOIN "
-        "pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN "
-        "('v','r','m','f','p') AND NOT c.relispartition AND n.nspname = $1 AND "
-        "(pg_catalog.pg_has_role(c.relowner, 'USAGE') OR "
-        "pg_catalog.has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, "
-        "REFERENCES, TRIGGER') OR pg_catalog.has_any_column_privilege(c.oid, 'SELECT, INSERT, "
-        "UPDATE, REFERENCES'))"
-        " UNION ALL SELECT 'f', p.proname, pg_catalog.array_to_string(ARRAY(SELECT "
-        "coalesce(a.name, '') FROM unnest(p.proargnames, p.proargtypes::oid[], p.proargmodes) "
-        "WITH ORDINALITY AS a(name, type, mode, i) WHERE a.type IS NOT NULL ORDER BY a.i), ',') "
-        "FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace "
-        "WHERE n.nspname = $1 AND p.prokind = 'f' AND "
-        "pg_catalog.has_function_privilege(p.oid, 'execute')");
-}
-
-/* "name(a,b)": how a function is told from its overloads. */
-static bool routine_key(struct buf *b, struct str name, struct str arguments)
-{
-    buf_clear(b);
-    buf_adds(b, name);
-    buf_char(b, '(');
-    buf_adds(b, arguments);
-    buf_char(b, ')');
-    return !buf_broken(b);
-}
-
-void openapi_access_row(struct openapi_access *a, struct arena *arena, struct str kind,
-                        struct str name, struct str arguments)
-{
-    static char present[] = "";
-    struct buf b;
-    if (str_eq(kind, STR("s"))) {
-        a->comment = name.p ? arena_str(arena, name) : name;
-    } else if (str_eq(kind, STR("t"))) {
-        strmap_put(a->tables, name, present);
-    } else {
-        buf_init(&b, 1u << 20);
-        if (routine_key(&b, name, arguments))
-            strmap_put(a->routines, buf_str(&b), present);
-        buf_fini(&b);
-    }
-}
-
-static bool routine_seen(const struct openapi_spec *spec, const struct catalog_routine *r)
-{
-    struct buf names, k;
-    if (!spec->privileges)
-        return true;
-    buf_init(&names, 1u << 20);
-    buf_init(&k, 1u << 20);
-    for (size_t i = 0; i < r->n_params; i++) {
-        if (i > 0)
-            buf_char(&names, ',');
-        buf_adds(&names, r->params[i].name);
-    }
-    bool seen = routine_key(&k, r->name, buf_str(&names)) &&
-                strmap_get(spec->access->routines, buf_str(&k));
-    buf_fini(&names);
-    buf_fini(&k);
-    return seen;
-}
+/* ------------------------------------------------------------ the document */
 
 /* Of overloads that share a path the last one is described. */
 static const struct catalog_routine *routine_shown(const struct openapi_spec *spec,
@@ -579,7 +494,8 @@ static const struct catalog_routine *routine_shown(const struct openapi_spec *sp
 {
     const struct catalog_routine *shown = NULL;
     for (const struct catalog_routine *r = first; r; r = r->next)
-        if (str_eq(r->schema, spec->schema) && routine_seen(spec, r))
+        if (str_eq(r->schema, spec->schema) &&
+            (!spec->privileges || openapi_access_routine(spec->access, r)))
             shown = r;
     return shown;
 }
@@ -590,12 +506,10 @@ static bool table_seen(const struct openapi_spec *spec, const struct catalog_tab
            (!spec->privileges || strmap_get(spec->access->tables, t->name));
 }
 
-/* ------------------------------------------------------------ the document */
-
 static void info(struct buf *b, struct str comment)
 {
     size_t end = comment.p ? str_find(comment, '\n', 0) : 0;
-    struct str rest = comment.p ? str_from(comment, end) : comment;
+    struct str rest = comment.p ? str_from(comment, end) : STR("");
     while (rest.n > 0 && rest.p[0] == '\n')
         rest = str_from(rest, 1);
     BUF_LIT(b, "\"info\":{\"version\":\"" PGHTTPD_VERSION "\"");

@@ -23,6 +23,9 @@ void openapi_access_sql(struct sql *, struct str schema, bool privileges);
 void openapi_access_row(struct openapi_access *, struct arena *, struct str kind, struct str name,
                         struct str arguments);
 
+/* May the role call it? */
+bool openapi_access_routine(const struct openapi_access *, const struct catalog_routine *);
+
 struct openapi_spec {
     const struct catalog *catalog;
     const struct conf *conf;

@@ -4,7 +4,7 @@ static bool written_columns(struct arena *arena, const struct plan_write_spec *s
                             struct plan_write *out, struct err *err)
 {
     const struct catalog_column **columns =
-        arena_array(arena, spec->body->n_keys + 1, sizeof *columns);
+        arena_array(arena, spec->body->n_keys + 1, sizeof(struct catalog_column *));
     if (!columns)
         return err_set(err, 413, "PGRST102", "The body has too many keys");
     for (size_t i = 0; i < spec->body->n_keys; i++) {

@@ -112,6 +112,34 @@ static bool range_header(struct str text, uint64_t *first, uint64_t *last)
     return dash + 1 == text.n || str_u64(str_from(text, dash + 1), INT64_MAX, last);
 }
 
+static bool unsatisfiable(const char *details, struct err *err)
+{
+    err_set(err, 416, "PGRST103", "Requested range not satisfiable");
+    err->details = details;
+    return false;
+}
+
+/* Query and header are sets of row numbers: what is asked for is what they have in common. */
+static bool intersect(struct rest_request *out, uint64_t first, uint64_t last, struct err *err)
+{
+    uint64_t end = last == REST_NO_LIMIT ? REST_NO_LIMIT : last + 1;
+    uint64_t query_end = out->limit == REST_NO_LIMIT || out->limit > UINT64_MAX - 1 - out->offset
+                             ? REST_NO_LIMIT
+                             : out->offset + out->limit;
+    if (first > last)
+        return unsatisfiable("The lower boundary must be lower than or equal to the upper boundary "
+                             "in the Range header.",
+                             err);
+    if (query_end < end)
+        end = query_end;
+    if (first > out->offset)
+        out->offset = first;
+    if (end != REST_NO_LIMIT && end <= out->offset)
+        return unsatisfiable("Limit should be greater than or equal to zero.", err);
+    out->limit = end == REST_NO_LIMIT ? REST_NO_LIMIT : end - out->offset;
+    return true;
+}
+
 static bool ranges(const struct rest_input *in, struct rest_request *out, struct err *err)
 {
     const struct rest_query *q = &out->query;
@@ -119,11 +147,8 @@ static bool ranges(const struct rest_input *in, struct rest_request *out, struct
     out->offset = q->has_offset ? q->offset : 0;
     out->limit = q->has_limit ? q->limit : REST_NO_LIMIT;
     out->limit_zero = q->has_limit && q->limit == 0;
-    if (q->negative_limit) {
-        err_set(err, 416, "PGRST103", "Requested range not satisfiable");
-        err->details = "Limit should be greater than or equal to zero.";
-        return false;
-    }
+    if (q->negative_limit)
+        return unsatisfiable("Limit should be greater than or equal to zero.", err);
     if (in->method == REST_PUT && (q->has_limit || q->has_offset))
         return err_set(err, 400, "PGRST114",
                        "limit/offset querystring parameters are not allowed for PUT");
@@ -132,28 +157,7 @@ static bool ranges(const struct rest_input *in, struct rest_request *out, struct
     if (in->method != REST_GET || out->limit_zero || !in->range.p ||
         !range_header(in->range, &first, &last))
         return true;
-    if (first > last) {
-        err_set(err, 416, "PGRST103", "Requested range not satisfiable");
-        err->details = "The lower boundary must be lower than or equal to the upper boundary in "
-                       "the Range header.";
-        return false;
-    }
-    /* Both are sets of row numbers: what is asked for is what they have in common. */
-    uint64_t end = last == REST_NO_LIMIT ? REST_NO_LIMIT : last + 1;
-    uint64_t query_end = out->limit == REST_NO_LIMIT || out->limit > UINT64_MAX - 1 - out->offset
-                             ? REST_NO_LIMIT
-                             : out->offset + out->limit;
-    if (query_end < end)
-        end = query_end;
-    if (first > out->offset)
-        out->offset = first;
-    if (end != REST_NO_LIMIT && end <= out->offset) {
-        err_set(err, 416, "PGRST103", "Requested range not satisfiable");
-        err->details = "Limit should be greater than or equal to zero.";
-        return false;
-    }
-    out->limit = end == REST_NO_LIMIT ? REST_NO_LIMIT : end - out->offset;
-    return true;
+    return intersect(out, first, last, err);
 }
 
 bool rest_request_parse(struct arena *arena, const struct conf *conf,

@@ -159,39 +159,46 @@ static const char *missing_hint(struct arena *arena, const struct rest_call_spec
                         STR_ARG(best));
 }
 
+/* How the message and the details name the arguments. */
+static const char *missing_arguments(struct arena *arena, struct catalog_strs names,
+                                     const char *before, const char *behind)
+{
+    struct buf all;
+    const char *text;
+    if (names.n == 0)
+        return " without parameters";
+    buf_init(&all, 8192);
+    list(&all, names.v, names.n);
+    text = arena_printf(arena, "%s%.*s%s", before, (int)all.n, all.p ? all.p : "", behind);
+    buf_fini(&all);
+    return text ? text : "";
+}
+
+static const char *missing_raw(enum rest_media_kind type)
+{
+    return type == REST_MEDIA_TEXT  ? " with a single unnamed text parameter"
+           : type == REST_MEDIA_XML ? " with a single unnamed xml parameter"
+                                    : " with a single unnamed bytea parameter";
+}
+
 static bool missing(struct arena *arena, const struct rest_call_spec *spec,
                     const struct catalog_routine *first, struct catalog_strs names, struct err *err)
 {
     const struct rest_request *r = spec->request;
-    struct buf all;
-    buf_init(&all, 8192);
-    list(&all, names.v, names.n);
-    const char *given = arena_printf(arena, "%.*s", (int)all.n, all.p ? all.p : "");
-    buf_fini(&all);
     bool raw = raw_body(spec);
-    err_set(err, 404, "PGRST202", "Could not find the function %.*s.%.*s%s%s%s in the schema cache",
+    bool json = !raw && spec->body && r->content_type == REST_MEDIA_JSON;
+    const char *looked =
+        raw ? missing_raw(r->content_type)
+            : missing_arguments(arena, names,
+                                names.n > 1 ? " with parameters " : " with parameter ", "");
+    err_set(err, 404, "PGRST202", "Could not find the function %.*s.%.*s%s in the schema cache",
             STR_ARG(r->schema), STR_ARG(r->name),
-            raw           ? ""
-            : names.n > 0 ? "("
-                          : " without parameters",
-            raw || names.n == 0 || !given ? "" : given, raw || names.n == 0 ? "" : ")");
-    const char *with = r->content_type == REST_MEDIA_TEXT ? " with a single unnamed text parameter"
-                       : r->content_type == REST_MEDIA_XML
-                           ? " with a single unnamed xml parameter"
-                           : " with a single unnamed bytea parameter";
+            raw ? "" : missing_arguments(arena, names, "(", ")"));
     err->details = arena_printf(
         arena,
-        "Searched for the function %.*s.%.*s%s%s%s, but no matches were found in the schema "
-        "cache.",
-        STR_ARG(r->schema), STR_ARG(r->name),
-        raw           ? with
-        : names.n > 1 ? " with parameters "
-        : names.n > 0 ? " with parameter "
-                      : " without parameters",
-        raw || names.n == 0 || !given ? "" : given,
-        !raw && spec->body && r->content_type == REST_MEDIA_JSON
-            ? " or with a single unnamed json/jsonb parameter"
-            : "");
+        "Searched for the function %.*s.%.*s%s%s, but no matches were found in the schema cache.",
+        STR_ARG(r->schema), STR_ARG(r->name), looked,
+        json ? " or with a single unnamed json/jsonb parameter" : "");
     if (!raw)
         err->hint = missing_hint(arena, spec, first, names);
     return false;
@@ -223,7 +230,7 @@ static bool given_params(struct arena *arena, struct catalog_strs names, struct 
                          struct err *err)
 {
     const struct catalog_routine *r = out->routine;
-    out->args = arena_array(arena, r->n_params + 1, sizeof *out->args);
+    out->args = arena_array(arena, r->n_params + 1, sizeof(struct catalog_param *));
     if (!out->args)
         return err_set(err, 400, "PGRST100", "The call has too many arguments");
     for (size_t i = 0; !out->whole && i < r->n_params; i++)
@@ -240,7 +247,7 @@ bool rest_call_find(struct arena *arena, const struct rest_call_spec *spec, stru
         catalog_routine(spec->catalog, request->schema, request->name);
     const struct catalog_routine *by_name[CANDIDATES_MAX], *whole[CANDIDATES_MAX];
     size_t n_by_name = 0, n_whole = 0;
-    struct catalog_strs names;
+    struct catalog_strs names = {0};
     if (!argument_names(arena, spec, &names, err))
         return false;
     for (const struct catalog_routine *r = first; r; r = r->next)
