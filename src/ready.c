@@ -51,7 +51,7 @@ static int connect_unix(const char *path)
 
 static int connect_tcp(const char *host, unsigned port, const char **why)
 {
-    char text[8];
+    char text[16];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
     int fd = -1;
     snprintf(text, sizeof text, "%u", port);

@@ -146,6 +146,9 @@ void conf_diff(const struct conf *old, const struct conf *now,
 struct conf *conf_ref(struct conf *);
 void conf_unref(struct conf *);
 
+/* Names of the settings that the database may have (pgrst.key); NULL past the end. */
+const char *conf_in_db_key(size_t n);
+
 /* The database of /db/NAME/; the configured one for the empty name; NULL when there is none. */
 const struct conf_database *conf_database(const struct conf *, struct str name);
 

@@ -80,8 +80,6 @@ static bool check_orders(const struct conf_loaded *l, struct err *err)
         {"db-pool-min", "db-pool", c->db_pool_min, c->databases[0].db_pool, ""},
         {"workers", "db-pool", c->workers, c->databases[0].db_pool,
          ": each worker needs a connection"},
-        {"shutdown-delay", "shutdown-timeout", c->shutdown_delay_us / 1000,
-         c->shutdown_timeout_us / 1000, ": the timeout counts from the signal"},
         {"response-buffer", "response-max-bytes", c->response_buffer,
          c->response_max_bytes ? c->response_max_bytes : SIZE_MAX, ""},
     };

@@ -364,6 +364,15 @@ bool conf_key_retired(struct str name)
     return false;
 }
 
+const char *conf_in_db_key(size_t n)
+{
+    const struct conf_key *key;
+    for (size_t i = 0; (key = conf_key_at(i)); i++)
+        if ((key->flags & CONF_IN_DB) && n-- == 0)
+            return key->name;
+    return NULL;
+}
+
 const char *conf_retired_at(size_t n)
 {
     return n < sizeof retired / sizeof retired[0] ? retired[n] : NULL;

@@ -306,7 +306,6 @@ static void contradictions(void **state)
     refused("db-pool = 60\ndb-connections-max = 50\n", "db-connections-max");
     refused("db-pool = 2\nworkers = 4\n", "workers");
     refused("db-pool-min = 11\n", "db-pool-min");
-    refused("shutdown-delay = 9s\n", "shutdown-delay");
     struct conf *c = good("db-pool = 100\nlisten-buffer = 9999\n");
     assert_int_equal(c->db_connections_max, 100);
     assert_int_equal(c->listen_buffer_max, 9999);

@@ -1,0 +1,26 @@
+/* app_config: settings that stand in the database (db-config).
+ *
+ * ALTER ROLE login [IN DATABASE d] SET pgrst.key = value, and what the function db-pre-config sets
+ * by set_config('pgrst.key', value, true). Read in one read-only transaction on the configured
+ * database's own pool, then all sources are loaded anew with them. Belongs to worker 0. */
+#ifndef PGH_APP_CONFIG_H
+#define PGH_APP_CONFIG_H
+
+#include "conf/conf.h"
+#include "db/pool.h"
+#include "util/loop.h"
+
+struct app_config;
+
+struct app_config *app_config_new(struct loop *, struct db_pools *, const struct conf_sources *);
+void app_config_free(struct app_config *); /* no callback after this */
+
+/* Reads all sources, those of the database too unless db-config is off. done runs later, once: with
+ * a new configuration, a reference of the callee's, or with NULL and why; the current one stays in
+ * use then. A read that is asked for while one runs follows it; done runs for the last one alone.
+ * until_up: while the database cannot be reached, wait for it and try again (at the start, where
+ * what it says is not known yet); otherwise what it said last is used again. */
+void app_config_read(struct app_config *, struct conf *current, bool until_up,
+                     void (*done)(void *arg, struct conf *now, const struct err *), void *arg);
+
+#endif
