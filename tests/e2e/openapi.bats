@@ -1,5 +1,7 @@
 # openapi.yaml is valid OpenAPI 3.1 (that it names the routes of the program: tests/unit/test_openapi.c).
 
+bats_require_minimum_version 1.5.0
+
 setup_file() {
     cd "$BATS_TEST_DIRNAME/../.." || return 1
     tests/lib/npm.sh tests/schemas

@@ -28,7 +28,7 @@
 # assert_json FILTER                fails, showing the body, unless jq -e FILTER holds for the last body
 # sql 'SELECT ...'                  one value (unaligned, tuples only) as superuser
 
-bats_require_minimum_version 1.5.0 2>/dev/null || true
+bats_require_minimum_version 1.5.0
 
 E2E_LIB=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=tests/lib/cluster.sh

@@ -1,5 +1,5 @@
-/* README.md shows the table of settings that the program has. `make readme` writes it
- * (README_WRITE=1). */
+/* README.md and config/pghttpd.conf show the settings that the program has. `make readme` writes
+ * both (README_WRITE=1). */
 #include "unit.h"
 
 #include <stdio.h>
@@ -10,24 +10,38 @@
 #define BEGIN "<!-- settings: made by `make readme` from the program's own table -->\n"
 #define END "<!-- /settings -->"
 
-static char *read_readme(void)
+    enum {
+        FILE_LEN_MAX = 1 << 20
+    };
+
+static char *read_file(const char *name)
 {
-    FILE *f = fopen("README.md", "r");
-    assert_non_null(f);
-    char *text = calloc(1, 1 << 20);
+    FILE *f = fopen(name, "r");
+    char *text = calloc(1, FILE_LEN_MAX);
     assert_non_null(text);
-    assert_true(fread(text, 1, (1 << 20) - 1, f) > 0);
+    if (!f) {
+        assert_true(getenv("README_WRITE"));
+        return text;
+    }
+    assert_true(fread(text, 1, FILE_LEN_MAX - 1, f) < FILE_LEN_MAX - 1);
     fclose(f);
     return text;
 }
 
-static void write_readme(const char *text, const char *begin, const char *end,
-                         const struct buf *table)
+/* The bytes from begin to end (both in text) are to be those of want. */
+static void compare(const char *name, const char *text, const char *begin, const char *end,
+                    const struct buf *want)
 {
-    FILE *f = fopen("README.md", "w");
+    assert_true(want->n > 1000 && !want->broken);
+    if (!getenv("README_WRITE")) {
+        if ((size_t)(end - begin) != want->n || memcmp(begin, want->p, want->n) != 0)
+            fail_msg("%s does not show the program's settings: make readme", name);
+        return;
+    }
+    FILE *f = fopen(name, "w");
     assert_non_null(f);
     fwrite(text, 1, (size_t)(begin - text), f);
-    fwrite(table->p, 1, table->n, f);
+    fwrite(want->p, 1, want->n, f);
     fputs(end, f);
     assert_int_equal(fclose(f), 0);
 }
@@ -36,23 +50,33 @@ static void settings_are_those_of_the_program(void **state)
 {
     (void)state;
     struct buf table;
-    buf_init(&table, 1 << 20);
+    buf_init(&table, FILE_LEN_MAX);
     conf_print_markdown(&table);
-    assert_true(table.n > 1000);
-    char *text = read_readme();
+    char *text = read_file("README.md");
     char *begin = strstr(text, BEGIN), *end = strstr(text, END);
     assert_true(begin && end && end > begin);
-    begin += strlen(BEGIN);
-    if (getenv("README_WRITE"))
-        write_readme(text, begin, end, &table);
-    else if ((size_t)(end - begin) != table.n || memcmp(begin, table.p, table.n) != 0)
-        fail_msg("README.md's settings are old: make readme");
+    compare("README.md", text, begin + strlen(BEGIN), end, &table);
     buf_fini(&table);
+    free(text);
+}
+
+static void example_is_that_of_the_program(void **state)
+{
+    (void)state;
+    struct buf example;
+    buf_init(&example, FILE_LEN_MAX);
+    conf_print_example(&example);
+    char *text = read_file("config/pghttpd.conf");
+    compare("config/pghttpd.conf", text, text, text + strlen(text), &example);
+    buf_fini(&example);
     free(text);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(settings_are_those_of_the_program)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(settings_are_those_of_the_program),
+        cmocka_unit_test(example_is_that_of_the_program),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

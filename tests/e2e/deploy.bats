@@ -1,0 +1,82 @@
+# The files of docker/ without an engine: schemas, lint, and what engines of Debian 12 cannot build.
+# (tests/container builds and runs the image.)
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    cd "$BATS_TEST_DIRNAME/../.." || return 1
+    tests/lib/npm.sh tests/schemas
+}
+
+setup() {
+    top=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+    cd "$top/tests/schemas" || return 1
+}
+
+@test "manifests are valid" {
+    node manifests.mjs "$top"/docker/kubernetes/*.yaml
+}
+
+@test "a field that does not exist, or has the wrong type, is noticed" {
+    sed 's/readOnlyRootFilesystem/readOnlyRootFileSystem/' "$top/docker/kubernetes/deployment.yaml" >"$BATS_TEST_TMPDIR/a.yaml"
+    run ! node manifests.mjs "$BATS_TEST_TMPDIR/a.yaml"
+    sed 's/replicas: 2/replicas: two/' "$top/docker/kubernetes/deployment.yaml" >"$BATS_TEST_TMPDIR/b.yaml"
+    run ! node manifests.mjs "$BATS_TEST_TMPDIR/b.yaml"
+}
+
+@test "the deployment keeps to the rules: liveness without database, no service links, nothing writable" {
+    python3 - "$top/docker/kubernetes/deployment.yaml" <<'PY'
+import sys
+import yaml
+spec = yaml.safe_load(open(sys.argv[1]))['spec']['template']['spec']
+c = spec['containers'][0]
+assert c['livenessProbe']['httpGet']['path'] == '/live'
+assert c['readinessProbe']['httpGet']['path'] == '/ready'
+assert spec['enableServiceLinks'] is False and spec['automountServiceAccountToken'] is False
+assert spec['securityContext']['runAsNonRoot'] and spec['securityContext']['seccompProfile']['type'] == 'RuntimeDefault'
+s = c['securityContext']
+assert s['readOnlyRootFilesystem'] and not s['allowPrivilegeEscalation'] and s['capabilities'] == {'drop': ['ALL']}
+delay = {e['name']: e.get('value') for e in c['env']}['PGHTTPD_SHUTDOWN_DELAY']
+assert spec['terminationGracePeriodSeconds'] > int(delay.rstrip('s')) + 8
+PY
+}
+
+@test "the Dockerfile is clean, and the linter finds what is wrong" {
+    node dockerfile.mjs "$top/docker/Dockerfile"
+    sed 's/^WORKDIR .*/WORKDIR build/' "$top/docker/Dockerfile" >"$BATS_TEST_TMPDIR/Dockerfile"
+    run ! node dockerfile.mjs "$BATS_TEST_TMPDIR/Dockerfile"
+}
+
+@test "the Dockerfile has nothing that BuildKit or buildah of Debian 12 do not know" {
+    run ! grep -nE '^# *syntax=|<<-?["'"'"']?[A-Z]+|COPY .*--(link|exclude)|RUN .*--network|FROM --platform' "$top/docker/Dockerfile"
+}
+
+@test "compose.yaml: health before start, hardened, secrets as files" {
+    python3 - "$top/docker/compose.yaml" <<'PY'
+import sys
+import yaml
+doc = yaml.safe_load(open(sys.argv[1]))
+s = doc['services']['pghttpd']
+assert s['depends_on']['db']['condition'] == 'service_healthy'
+assert s['read_only'] and s['cap_drop'] == ['ALL'] and 'no-new-privileges:true' in s['security_opt']
+assert all(p.startswith('127.0.0.1:') for p in s['ports'])
+assert all('file' in v for v in doc['secrets'].values())
+assert 'PASSWORD' not in str(s['environment'])
+PY
+    # where a compose is installed it has the last word
+    if command -v docker-compose >/dev/null; then docker-compose -f "$top/docker/compose.yaml" config -q; fi
+}
+
+@test "make install with DESTDIR: program, unit, example" {
+    make -s -C "$top" MODE="${MODE:-release}" install DESTDIR="$BATS_TEST_TMPDIR/root" PREFIX=/usr
+    cd "$BATS_TEST_TMPDIR/root"
+    [ -x usr/bin/pghttpd ]
+    [ -s usr/share/doc/pghttpd/pghttpd.conf.example ]
+    grep -q '^ExecStart=/usr/bin/pghttpd /etc/pghttpd/pghttpd.conf' usr/lib/systemd/system/pghttpd.service
+    run ! grep -q '@[A-Z]*@' usr/lib/systemd/system/pghttpd.service
+    # where systemd is installed it judges the unit; the program's place is the only thing it may miss
+    if command -v systemd-analyze >/dev/null; then
+        run systemd-analyze verify usr/lib/systemd/system/pghttpd.service
+        [ -z "$(grep -v 'not executable\|No such file\|Failed to create' <<<"$output")" ]
+    fi
+}
