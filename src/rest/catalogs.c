@@ -1,0 +1,260 @@
+#include "rest/catalogs.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "rest/catalog_load.h"
+#include "rest/catalog_private.h"
+#include "util/log.h"
+#include "util/xalloc.h"
+
+/* Between failed attempts: 1, 2, 4 ... 32 s, as long as it takes. */
+#define RETRY_FIRST_US 1000000ull
+#define RETRY_LAST_US 32000000ull
+
+/* One database. name is fixed; current and state are read by all threads under the lock of all
+ * slots (held for a few instructions), the rest belongs to worker 0. */
+struct slot {
+    char *name;
+    struct catalog *current;
+    enum rest_catalog_state state;
+    struct rest_catalogs *all;
+    struct catalog_load *load;
+    struct loop_timer retry;
+    uint64_t retry_us;
+    bool again; /* a reload was asked for while one runs */
+};
+
+struct rest_catalogs {
+    pthread_mutex_t lock;
+    struct slot **slots;
+    size_t n;
+    struct rest_catalogs_stats stats;
+    uint64_t version;
+    /* worker 0 */
+    struct conf *conf;
+    struct loop *loop;
+    struct db_pools *pools;
+    void (*on_loaded)(void *, const struct conf_database *, bool);
+    void *arg;
+};
+
+static struct slot *slot_add(struct rest_catalogs *c, const char *name)
+{
+    struct slot *s = xcalloc(1, sizeof *s);
+    s->name = xstrdup(name);
+    s->all = c;
+    s->retry_us = RETRY_FIRST_US;
+    c->slots = xrealloc(c->slots, (c->n + 1) * sizeof(struct slot *));
+    c->slots[c->n++] = s;
+    return s;
+}
+
+static struct slot *slot_find(struct rest_catalogs *c, struct str name)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (str_eq(str_of(c->slots[i]->name), name))
+            return c->slots[i];
+    return NULL;
+}
+
+struct rest_catalogs *rest_catalogs_new(struct conf *conf)
+{
+    struct rest_catalogs *c = xcalloc(1, sizeof *c);
+    pthread_mutex_init(&c->lock, NULL);
+    c->conf = conf_ref(conf);
+    for (size_t i = 0; i < conf->n_databases; i++)
+        slot_add(c, conf->databases[i].name);
+    return c;
+}
+
+void rest_catalogs_free(struct rest_catalogs *c)
+{
+    if (!c)
+        return;
+    rest_catalogs_stop(c);
+    for (size_t i = 0; i < c->n; i++) {
+        catalog_unref(c->slots[i]->current);
+        free(c->slots[i]->name);
+        free(c->slots[i]);
+    }
+    free(c->slots);
+    conf_unref(c->conf);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+/* ---- loading: worker 0 ---- */
+
+static void load(struct slot *s);
+
+static void on_retry(void *arg)
+{
+    load(arg);
+}
+
+static void publish(struct slot *s, struct catalog *catalog)
+{
+    struct rest_catalogs *c = s->all;
+    struct catalog *old = NULL;
+    pthread_mutex_lock(&c->lock);
+    if (catalog) {
+        catalog->info.version = ++c->version;
+        old = s->current;
+        s->current = catalog;
+        s->state = REST_CATALOG_LOADED;
+        c->stats.loads++;
+        c->stats.query_seconds = (double)catalog->info.load_us / 1e6;
+    } else {
+        s->state = REST_CATALOG_FAILED;
+        c->stats.failures++;
+    }
+    pthread_mutex_unlock(&c->lock);
+    catalog_unref(old);
+}
+
+static void loaded(void *arg, struct catalog *catalog, const struct err *err)
+{
+    struct slot *s = arg;
+    struct rest_catalogs *c = s->all;
+    s->load = NULL;
+    if (catalog) {
+        struct catalog_info i = catalog_info(catalog);
+        log_info("catalog loaded: %zu relations, %zu relationships, %zu functions, %zu kB, %llu ms",
+                 i.tables, i.relationships, i.routines, i.bytes / 1024,
+                 (unsigned long long)(i.load_us / 1000));
+        s->retry_us = RETRY_FIRST_US;
+    } else {
+        log_error("the catalog could not be loaded, trying again in %llu s: %s",
+                  (unsigned long long)(s->retry_us / 1000000), err->message);
+    }
+    publish(s, catalog);
+    if (!catalog) {
+        loop_timer_set(&s->retry, s->retry_us);
+        s->retry_us = s->retry_us * 2 > RETRY_LAST_US ? RETRY_LAST_US : s->retry_us * 2;
+    } else if (s->again) {
+        loop_timer_set(&s->retry, 0);
+    }
+    s->again = false;
+    if (c->on_loaded)
+        c->on_loaded(c->arg, conf_database(c->conf, str_of(s->name)), catalog != NULL);
+}
+
+static void load(struct slot *s)
+{
+    struct rest_catalogs *c = s->all;
+    const struct conf_database *db = conf_database(c->conf, str_of(s->name));
+    if (!c->loop || !db)
+        return;
+    if (s->load) {
+        s->again = true;
+        return;
+    }
+    loop_timer_stop(&s->retry);
+    s->load = catalog_load_start(c->loop, db_pools_own(c->pools, db), c->conf, db, loaded, s);
+}
+
+static void slot_start(struct rest_catalogs *c, struct slot *s)
+{
+    loop_timer_init(&s->retry, c->loop, on_retry, s);
+    load(s);
+}
+
+void rest_catalogs_start(struct rest_catalogs *c, struct loop *loop, struct db_pools *pools,
+                         void (*on_loaded)(void *, const struct conf_database *, bool), void *arg)
+{
+    c->loop = loop;
+    c->pools = pools;
+    c->on_loaded = on_loaded;
+    c->arg = arg;
+    for (size_t i = 0; i < c->n; i++)
+        slot_start(c, c->slots[i]);
+}
+
+void rest_catalogs_stop(struct rest_catalogs *c)
+{
+    if (!c->loop)
+        return;
+    for (size_t i = 0; i < c->n; i++) {
+        struct slot *s = c->slots[i];
+        loop_timer_stop(&s->retry);
+        if (s->load)
+            catalog_load_cancel(s->load);
+        s->load = NULL;
+    }
+    c->loop = NULL;
+}
+
+void rest_catalogs_reconfigure(struct rest_catalogs *c, struct conf *conf)
+{
+    struct conf *old = c->conf;
+    c->conf = conf_ref(conf);
+    conf_unref(old);
+    for (size_t i = 0; i < conf->n_databases; i++) {
+        if (slot_find(c, str_of(conf->databases[i].name)))
+            continue;
+        pthread_mutex_lock(&c->lock);
+        struct slot *s = slot_add(c, conf->databases[i].name);
+        pthread_mutex_unlock(&c->lock);
+        if (c->loop)
+            loop_timer_init(&s->retry, c->loop, on_retry, s);
+    }
+    rest_catalogs_reload_all(c);
+}
+
+void rest_catalogs_reload(struct rest_catalogs *c, struct str database)
+{
+    struct slot *s = slot_find(c, database);
+    if (s)
+        load(s);
+}
+
+void rest_catalogs_reload_all(struct rest_catalogs *c)
+{
+    for (size_t i = 0; i < c->n; i++)
+        load(c->slots[i]);
+}
+
+/* ---- any thread ---- */
+
+struct catalog *rest_catalogs_get(struct rest_catalogs *c, const struct conf_database *db)
+{
+    struct catalog *catalog = NULL;
+    pthread_mutex_lock(&c->lock);
+    struct slot *s = slot_find(c, str_of(db->name));
+    if (s && s->current)
+        catalog = catalog_ref(s->current);
+    pthread_mutex_unlock(&c->lock);
+    return catalog;
+}
+
+struct catalog *rest_catalogs_need(struct rest_catalogs *c, const struct conf_database *db,
+                                   struct err *err)
+{
+    struct catalog *catalog = rest_catalogs_get(c, db);
+    if (!catalog) {
+        err_set(err, 503, "PGRST002",
+                "Could not query the database for the schema cache. Retrying.");
+        err->retry_after = 1;
+    }
+    return catalog;
+}
+
+enum rest_catalog_state rest_catalogs_state(struct rest_catalogs *c, struct str database)
+{
+    enum rest_catalog_state state = REST_CATALOG_PENDING;
+    pthread_mutex_lock(&c->lock);
+    struct slot *s = slot_find(c, database);
+    if (s)
+        state = s->current ? REST_CATALOG_LOADED : s->state;
+    pthread_mutex_unlock(&c->lock);
+    return state;
+}
+
+struct rest_catalogs_stats rest_catalogs_stats(struct rest_catalogs *c)
+{
+    pthread_mutex_lock(&c->lock);
+    struct rest_catalogs_stats stats = c->stats;
+    pthread_mutex_unlock(&c->lock);
+    return stats;
+}
