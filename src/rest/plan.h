@@ -145,7 +145,7 @@ MUSTCHECK bool rest_plan_where(struct arena *, const struct catalog_table *,
  * selected, those of the embeds' joins, and extra. One name "*" is all. Sorted, each once. */
 struct catalog_strs rest_plan_needs(struct arena *, const struct rest_plan *,
                                     struct catalog_strs extra);
-/* Names of columns that filters of any level mention; for calls. */
+/* Names of columns that the root's filters and orders mention; for calls. */
 struct catalog_strs rest_plan_filter_names(struct arena *, const struct rest_plan *);
 
 /* Warning headers for embeds that were addressed by their relation's name: the text behind
