@@ -91,8 +91,16 @@ struct catalog_table {
     const struct catalog_rel *const *rels; /* from this table, sorted; those that a request for this
                                               schema may use */
     size_t n_rels;
+    const struct catalog_fk *fks; /* its foreign keys of one column, for descriptions */
+    size_t n_fks;
     const uint16_t *column_index; /* private: open addressing by name, or NULL */
     size_t column_mask;
+};
+
+struct catalog_fk {
+    struct str column;
+    struct catalog_name foreign;
+    struct str foreign_column;
 };
 
 struct catalog_param {

@@ -494,6 +494,23 @@ static int rel_order(const void *a, const void *b)
     return order ? order : pairs_order(&x->pairs, &y->pairs);
 }
 
+/* Foreign keys of one column, as descriptions of columns name them. */
+static void single_keys(struct catalog_builder *b, struct catalog_table *t)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->n_rels; i++)
+        n += t->rels[i]->to_one && t->rels[i]->pairs.n == 1 && !t->rels[i]->parent;
+    struct catalog_fk *fks = build_alloc(b, n * sizeof *fks);
+    n = 0;
+    for (size_t i = 0; i < t->n_rels; i++) {
+        const struct catalog_rel *r = t->rels[i];
+        if (r->to_one && r->pairs.n == 1 && !r->parent)
+            fks[n++] = (struct catalog_fk){r->pairs.v[0].here, r->foreign, r->pairs.v[0].there};
+    }
+    t->fks = fks;
+    t->n_fks = n;
+}
+
 static void finish(struct catalog_builder *b)
 {
     for (size_t i = 0; i < b->tables.n; i++) {
@@ -505,6 +522,7 @@ static void finish(struct catalog_builder *b)
         qsort(rels, t->rels.n, sizeof *rels, rel_order);
         t->table->rels = rels;
         t->table->n_rels = t->rels.n;
+        single_keys(b, t->table);
     }
 }
 
