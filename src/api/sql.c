@@ -194,12 +194,25 @@ static bool may_leave_state(struct str sql)
     return !db_statement_plain(sql) || memchr(sql.p, '(', sql.n);
 }
 
+/* A statement's literals are read under the settings of its session (DateStyle, TimeZone,
+ * client_encoding ...) when it is parsed, and a prepared one stays as it was parsed: in a request
+ * that may change settings nothing is prepared, and nothing prepared is used. */
+static bool leaves_state(struct sql_request *q)
+{
+    bool leaves = false;
+    for (size_t i = 0; i < q->n && !leaves; i++)
+        leaves = may_leave_state((struct str){q->stmts[i].sql, q->stmts[i].sql_len});
+    for (size_t i = 0; i < q->n && leaves; i++)
+        q->stmts[i].prepare = false;
+    return leaves;
+}
+
 static void submit(struct call *call, struct db_pool *pool)
 {
     static const struct db_ops ops = {.on_result = on_result, .on_done = on_done};
-    const struct sql_request *q = &call->request;
+    struct sql_request *q = &call->request;
     const struct sql_options *o = &call->options;
-    struct db_job_spec spec = {
+    const struct db_job_spec spec = {
         .stmts = q->stmts,
         .n = q->n,
         .travel = DB_EXCLUSIVE,
@@ -209,11 +222,10 @@ static void submit(struct call *call, struct db_pool *pool)
         .deferrable = o->deferrable,
         .stream_rows = true,
         .can_write = !o->read_only,
+        .leaves_state = leaves_state(q),
         .timeout_us = sql_access_time_left(call->worker, call->req, o),
         .application_name = sql_access_name(call->req),
     };
-    for (size_t i = 0; i < q->n && !spec.leaves_state; i++)
-        spec.leaves_state = may_leave_state((struct str){q->stmts[i].sql, q->stmts[i].sql_len});
     call->flow.job = db_submit(pool, &spec, &ops, call);
 }
 

@@ -1,0 +1,134 @@
+#!/usr/bin/env bats
+# /copy: COPY FROM STDIN and TO STDOUT as streams, all or nothing.
+
+load ../lib/e2e
+
+setup_file() {
+    e2e_start --sql-access open --db-pool 2 <<'SQL'
+create table t (id int primary key, name text);
+create table big (id int, pad text);
+SQL
+}
+teardown_file() { e2e_stop; }
+
+encode() { jq -rn --arg s "$1" '$s|@uri'; }
+copy_in() { req POST "/copy?query=$(encode "$1")" --data-binary "${@:2}"; }
+copy_out() { req GET "/copy?query=$(encode "$1")" "${@:2}"; }
+
+@test "in and out again, byte for byte" {
+    printf '1\ta\\tb\n2\t\\N\n3\tü\n' >"$BATS_TEST_TMPDIR/in"
+    copy_in 'copy t from stdin' "@$BATS_TEST_TMPDIR/in"
+    [ "$status" = 200 ] || fail "$body"
+    [ "$body" = '{"command":"COPY","rowCount":3}' ]
+    copy_out 'copy t to stdout'
+    [ "$status" = 200 ]
+    [ "$(header content-type)" = 'text/plain; charset=utf-8' ]
+    cmp "$BATS_TEST_TMPDIR/in" "$body_file"
+    copy_out 'copy (select * from t order by id) to stdout csv header'
+    [ "$(header content-type)" = 'text/csv; charset=utf-8' ]
+    [ "$body" = $'id,name\n1,a\tb\n2,\n3,ü' ]
+    copy_out 'copy t to stdout (format binary)'
+    [ "$(header content-type)" = application/octet-stream ]
+    cluster_psql -c 'copy t to stdout (format binary)' >"$BATS_TEST_TMPDIR/want"
+    cmp "$BATS_TEST_TMPDIR/want" "$body_file"
+    sql 'truncate t' >/dev/null
+    copy_in 'copy t from stdin (format binary)' "@$BATS_TEST_TMPDIR/want"
+    [ "$(jq .rowCount <<<"$body")" = 3 ]
+}
+
+@test "empty bodies and empty tables" {
+    sql 'truncate t' >/dev/null
+    copy_in 'copy t from stdin' ''
+    [ "$body" = '{"command":"COPY","rowCount":0}' ]
+    copy_out 'copy t to stdout'
+    [ "$status" = 200 ] && [ ! -s "$body_file" ]
+}
+
+@test "all or nothing: a bad line, a cut upload" {
+    sql 'truncate t' >/dev/null
+    (seq -f '%.0f	x' 1 50000; echo 'bad	line	here') >"$BATS_TEST_TMPDIR/in"
+    copy_in 'copy t from stdin' "@$BATS_TEST_TMPDIR/in"
+    [ "$status" = 400 ] && assert_json '.code == "22P04"'
+    [ "$(sql 'select count(*) from t')" = 0 ]
+    # 1 MB promised, less sent, and then the client is gone
+    exec 9<>"/dev/tcp/127.0.0.1/$SERVER_PORT"
+    printf 'POST /copy?query=copy+t+from+stdin HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\n1\ta\n2\tb\n' >&9
+    copying() { [ "$(sql "select count(*) from pg_stat_activity where query like 'copy t from%' and state = 'active'")" = "$1" ]; }
+    poll_until 5 copying 1
+    exec 9>&-
+    poll_until 10 copying 0
+    [ "$(sql 'select count(*) from t')" = 0 ]
+    copy_in 'copy t from stdin' $'1\tfine'
+    [ "$status" = 200 ]
+}
+
+@test "a big COPY in, chunked, and out, gzip" {
+    seq -f '%.0f	0123456789012345678901234567890123456789012345678901234567890123456789' 1 200000 >"$BATS_TEST_TMPDIR/in"
+    copy_in 'copy big from stdin' "@$BATS_TEST_TMPDIR/in" -H 'Transfer-Encoding: chunked'
+    [ "$body" = '{"command":"COPY","rowCount":200000}' ] || fail "$body"
+    copy_out 'copy big to stdout'
+    cmp "$BATS_TEST_TMPDIR/in" "$body_file"
+    header transfer-encoding | grep -q chunked
+    copy_out 'copy big to stdout' --compressed
+    cmp "$BATS_TEST_TMPDIR/in" "$body_file"
+    sql 'truncate big' >/dev/null
+    gzip -k "$BATS_TEST_TMPDIR/in"
+    copy_in 'copy big from stdin' "@$BATS_TEST_TMPDIR/in.gz" -H 'Content-Encoding: gzip'
+    [ "$body" = '{"command":"COPY","rowCount":200000}' ] || fail "$body"
+}
+
+@test "errors in the middle of COPY OUT break the body off" {
+    copy_out 'copy (select 1000000 / (150000 - n), repeat($$x$$, 50) from generate_series(1,200000) n) to stdout'
+    [ "$curl_status" != 0 ]
+    copy_out 'copy (select 1/0) to stdout'
+    [ "$status" = 400 ] && assert_json '.code == "22012"'
+    copy_out 'copy nope to stdout'
+    [ "$status" = 400 ] && assert_json '.code == "42P01" and (keys|length) == 17'
+}
+
+@test "refusals" {
+    copy_in 'select 1' ''
+    [ "$status" = 400 ] && assert_json '.code == "PGH101"'
+    copy_in 'copy t to stdout' ''
+    [ "$status" = 400 ] && assert_json '.code == "PGH101"'
+    copy_out 'copy t from stdin'
+    [ "$status" = 400 ] && assert_json '.code == "PGH101"'
+    copy_out "copy t to '/tmp/x'"
+    [ "$status" = 400 ]
+    req GET '/copy'
+    [ "$status" = 400 ]
+    req GET '/copy?query=copy+t+to+stdout&max_rows=1'
+    [ "$status" = 400 ] && assert_json '.code == "PGH102"'
+    req POST '/copy?query=copy+t+from+stdin;select+1' -d '1'
+    [ "$status" = 400 ] && assert_json '.code == "42601"'
+    copy_out 'copy t to stdout'
+    [ "$status" = 200 ]
+}
+
+@test "copy-max-bytes" {
+    SERVER_NAME=small server_start --sql-access open --copy-max-bytes 10kB
+    sql 'truncate big' >/dev/null
+    seq -f '%.0f	x' 1 10000 >"$BATS_TEST_TMPDIR/in"
+    copy_in 'copy big from stdin' "@$BATS_TEST_TMPDIR/in"
+    [ "$status" = 413 ] && assert_json '.message | test("copy-max-bytes")'
+    [ "$(sql 'select count(*) from big')" = 0 ]
+    copy_in 'copy big from stdin' $'1\tfine'
+    [ "$status" = 200 ]
+    server_stop
+    server_use main
+}
+
+@test "the deadline ends a COPY" {
+    req GET "/copy?timeout=300ms&query=$(encode 'copy (select pg_sleep(10)) to stdout')"
+    [ "$status" = 400 ] && assert_json '.code == "57014"'
+}
+
+@test "a client that leaves has its COPY ended" {
+    curl -s --limit-rate 1k -o /dev/null "$SERVER_URL/copy?query=$(encode 'copy (select n, repeat($$leaver$$, 100) from generate_series(1,10000000) n) to stdout')" &
+    pid=$!
+    running() { [ "$(sql "select count(*) from pg_stat_activity where query like '%leaver%' and state = 'active' and pid <> pg_backend_pid()")" = "$1" ]; }
+    poll_until 5 running 1
+    kill -9 $pid
+    wait $pid || true
+    poll_until 5 running 0
+}
