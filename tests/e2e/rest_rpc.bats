@@ -1,0 +1,208 @@
+#!/usr/bin/env bats
+# Functions through /rest/rpc: which one is meant, with what, in what transaction, and what comes back.
+
+load ../lib/e2e
+
+setup_file() {
+    e2e_start --db-anon-role web --db-pool 1 <<'SQL'
+create role web nologin;
+create table items (id int primary key, name text);
+create table parts (item_id int references items, n int);
+insert into items select i, 'item ' || i from generate_series(1, 5) i;
+insert into parts values (1, 10), (1, 11), (2, 20);
+grant all on items, parts to web;
+create function add(a int, b int) returns int language sql immutable return a + b;
+create function greet(name text, mark text default '!') returns text language sql immutable return 'hello ' || name || mark;
+create function over(a int) returns text language sql immutable return 'one';
+create function over(a int, b int) returns text language sql immutable return 'two';
+create function twin(a int) returns text language sql immutable return 'int';
+create function twin(a text) returns text language sql immutable return 'text';
+create function total(variadic n int[]) returns bigint language sql immutable return (select sum(x) from unnest(n) x);
+create function all_items() returns setof items language sql stable as 'select * from items order by id';
+create function one_item(i int) returns items language sql stable as 'select * from items where id = i';
+create function numbers(n int) returns setof int language sql immutable return generate_series(1, n);
+create function pair(out a int, out b text) language sql immutable as $$ select 1, 'x' $$;
+create function grid(n int) returns table (x int, y int) language sql immutable as 'select i, i * i from generate_series(1, n) i';
+create function nothing() returns void language sql as '';
+create function raw_json(json) returns json language sql immutable as 'select $1';
+create function raw_text(text) returns text language sql immutable as $$ select upper($1) $$;
+create function raw_bytes(bytea) returns int language sql immutable as 'select length($1)';
+create function rename_all(new text) returns setof items language sql as 'update items set name = new where id > 3 returning *';
+create function writes_on_get() returns int language sql as $$ insert into items values (99, 'x') returning id $$;
+create function read_only() returns text language sql stable as $$ select current_setting('transaction_read_only') $$;
+create function mode() returns text language sql volatile as $$ select current_setting('transaction_read_only') $$;
+create function slow() returns text language sql stable set statement_timeout = '100ms' as $$ select current_setting('statement_timeout') $$;
+create function level() returns text language sql stable set default_transaction_isolation = 'serializable' as $$ select current_setting('transaction_isolation') $$;
+create function leave() returns text language sql volatile as $$ select set_config('my.secret', 'x', false) || pg_advisory_lock(77) $$;
+create function find() returns json language sql stable as $$ select json_build_object('secret', current_setting('my.secret', true),
+    'locks', (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())) $$;
+create function teapot() returns void language sql as $$ select set_config('response.status', '418', true),
+    set_config('response.headers', '[{"X-Tea":"green"},{"Set-Cookie":"a=1"},{"Set-Cookie":"b=2"}]', true); $$;
+create function broken_headers() returns void language sql as $$ select set_config('response.headers', '{"a":1}', true) $$;
+create function raises(state text) returns void language plpgsql as $$ begin raise sqlstate 'PT402' using message = 'pay', hint = state; end $$;
+create function full_control() returns void language plpgsql as $$ begin raise sqlstate 'PGRST' using
+    message = '{"code":"X1","message":"no","details":"d","hint":"h"}', detail = '{"status":332,"headers":{"X-A":"b"}}'; end $$;
+SQL
+}
+teardown_file() { e2e_stop; }
+
+call() { req POST "/rest/rpc/$1" -H 'Content-Type: application/json' -d "$2" "${@:3}"; }
+
+@test "GET, POST and HEAD; defaults" {
+    req GET '/rest/rpc/add?a=2&b=3'
+    [ "$status" = 200 ] && [ "$body" = 5 ]
+    [ "$(header content-range)" = '0-0/*' ]
+    call add '{"a":2,"b":40}'
+    [ "$body" = 42 ]
+    req POST /rest/rpc/add -d 'a=1&b=1'
+    [ "$body" = 2 ]
+    req HEAD '/rest/rpc/add?a=2&b=3'
+    [ "$status" = 200 ] && [ -z "$body" ]
+    call greet '{"name":"you"}'
+    [ "$body" = '"hello you!"' ]
+    req GET '/rest/rpc/greet?name=you&mark=.'
+    [ "$body" = '"hello you."' ]
+    req OPTIONS /rest/rpc/add
+    [ "$status" = 200 ]
+}
+
+@test "overloads are told apart by the names of their arguments" {
+    call over '{"a":1}'
+    [ "$body" = '"one"' ]
+    call over '{"a":1,"b":2}'
+    [ "$body" = '"two"' ]
+    call over '{"c":1}'
+    [ "$status" = 404 ]
+    assert_json '.code == "PGRST202" and .message == "Could not find the function public.over(c) in the schema cache"'
+    call twin '{"a":1}'
+    [ "$status" = 300 ]
+    assert_json '.code == "PGRST203" and (.message | contains("public.twin(a => integer), public.twin(a => text)"))'
+    call nope '{}'
+    [ "$status" = 404 ]
+}
+
+@test "variadic: repeated in a query, an array in JSON" {
+    req GET '/rest/rpc/total?n=1&n=2&n=39'
+    [ "$body" = 42 ]
+    call total '{"n":[40,2]}'
+    [ "$body" = 42 ]
+}
+
+@test "a single parameter without a name takes the body" {
+    call raw_json '{"any":["thing"]}'
+    [ "$body" = '{"any":["thing"]}' ]
+    req POST /rest/rpc/raw_text -H 'Content-Type: text/plain' -d 'abc'
+    [ "$body" = '"ABC"' ]
+    req POST /rest/rpc/raw_bytes -H 'Content-Type: application/octet-stream' --data-binary $'\x01\xff\x02x'
+    [ "$body" = 4 ]
+}
+
+@test "shapes of results" {
+    req GET '/rest/rpc/numbers?n=3'
+    [ "$body" = '[1, 2, 3]' ]
+    req GET /rest/rpc/pair
+    [ "$body" = '{"a":1,"b":"x"}' ]
+    req GET '/rest/rpc/one_item?i=2'
+    [ "$body" = '{"id":2,"name":"item 2"}' ]
+    req GET '/rest/rpc/grid?n=2'
+    assert_json '. == [{"x":1,"y":1},{"x":2,"y":4}]'
+    call nothing '{}'
+    [ "$status" = 204 ] && [ -z "$body" ]
+    ! header content-type
+}
+
+@test "select, filters, order, limit and embeds work on rows of a function" {
+    req GET '/rest/rpc/all_items?select=name,parts(n)&id=lt.3&order=id.desc&parts.order=n.desc'
+    assert_json '. == [{"name":"item 2","parts":[{"n":20}]},{"name":"item 1","parts":[{"n":11},{"n":10}]}]'
+    req GET '/rest/rpc/all_items?limit=2&offset=1&select=id' -H 'Prefer: count=exact'
+    [ "$status" = 206 ]
+    [ "$(header content-range)" = '1-2/5' ]
+    call all_items '{}' -H 'Accept: text/csv'
+    [ "$(head -2 <<<"$body")" = $'id,name\n1,"item 1"' ]
+    req GET '/rest/rpc/all_items?offset=50' -H 'Prefer: count=exact'
+    [ "$status" = 416 ]
+}
+
+@test "read-only where it must be" {
+    req GET /rest/rpc/mode
+    [ "$body" = '"on"' ]
+    call mode '{}'
+    [ "$body" = '"off"' ]
+    call read_only '{}'
+    [ "$body" = '"on"' ]
+    req GET /rest/rpc/writes_on_get
+    [ "$status" = 405 ]
+    assert_json '.code == "25006"'
+    [ "$(sql 'select count(*) from items where id = 99')" = 0 ]
+}
+
+@test "settings of a function hold for its whole transaction" {
+    req GET /rest/rpc/slow
+    [ "$body" = '"100ms"' ]
+    req GET /rest/rpc/level
+    [ "$body" = '"serializable"' ]
+}
+
+@test "what a function leaves behind reaches nobody else" {
+    call leave '{}'
+    [ "$status" = 200 ]
+    req GET /rest/rpc/find
+    assert_json '.secret == null or .secret == ""'
+    assert_json '.locks == 0'
+}
+
+@test "max-affected and single objects roll back" {
+    call rename_all '{"new":"x"}' -H 'Prefer: handling=strict, max-affected=1'
+    [ "$status" = 400 ]
+    assert_json '.code == "PGRST124" and .details == "The query affects 2 rows"'
+    call rename_all '{"new":"x"}' -H 'Accept: application/vnd.pgrst.object+json'
+    [ "$status" = 406 ]
+    [ "$(sql "select count(*) from items where name = 'x'")" = 0 ]
+    call add '{"a":1,"b":2}' -H 'Prefer: handling=strict, max-affected=1'
+    assert_json '.code == "PGRST128"'
+    call rename_all '{"new":"x"}' -H 'Prefer: handling=strict, max-affected=2'
+    [ "$status" = 200 ]
+    [ "$(sql "select count(*) from items where name = 'x'")" = 2 ]
+}
+
+@test "functions decide over status and headers" {
+    call teapot '{}'
+    [ "$status" = 418 ]
+    [ "$(header x-tea)" = green ]
+    [ "$(grep -ci '^set-cookie:' "$headers")" = 2 ]
+    call broken_headers '{}'
+    [ "$status" = 500 ]
+    assert_json '.code == "PGRST111"'
+    call raises '{"state":"x"}'
+    [ "$status" = 402 ]
+    assert_json '.message == "pay" and .hint == "x" and .code == "PT402"'
+    call full_control '{}'
+    [ "$status" = 332 ]
+    [ "$(header x-a)" = b ]
+    assert_json '. == {"code":"X1","details":"d","hint":"h","message":"no"}'
+}
+
+@test "bad calls" {
+    call add '{"a":1'
+    [ "$status" = 400 ]
+    assert_json '.code == "PGRST102"'
+    call add '{"a":"x","b":1}'
+    [ "$status" = 400 ]
+    assert_json '.code == "22P02"'
+    req PUT /rest/rpc/add -d '{}'
+    [ "$status" = 405 ]
+    assert_json '.code == "PGRST101"'
+    req GET '/rest/rpc/add/more'
+    [ "$status" = 404 ]
+    req POST /rest/rpc/raw_text -H 'Content-Type: text/xml' -d '<a/>'
+    [ "$status" = 404 ]
+    assert_json '.details | contains("with a single unnamed xml parameter")'
+}
+
+@test "Prefer: timeout bounds the whole request" {
+    sql 'create or replace function nap() returns void language sql as $$ select pg_sleep(5) $$' >/dev/null
+    sql "notify pgrst, 'reload schema'" >/dev/null
+    napped() { req POST /rest/rpc/nap -d '' -H 'Content-Type: application/json' -H 'Prefer: timeout=0.2'; [ "$status" = 500 ]; }
+    poll_until 10 napped
+    assert_json '.code == "57014"'
+}
