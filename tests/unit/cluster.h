@@ -61,8 +61,12 @@ static inline pid_t cluster_spawn(const struct cluster *c, const char *program,
     int fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(fd, 1);
     dup2(fd, 2);
+    /* PostgreSQL's programs find each other by argv[0] */
+    const char *argv[32] = {path};
+    for (size_t i = 1; i < 31 && args[i]; i++)
+        argv[i] = args[i];
     if (chdir(c->dir) == 0)
-        execv(path, (char *const *)(uintptr_t)args);
+        execv(path, (char *const *)(uintptr_t)argv);
     _exit(127);
 }
 
