@@ -92,10 +92,10 @@ struct request {
     bool close;                   /* Connection: close after this one */
     bool gzip_ok;                 /* the client takes gzip */
     bool chunked, expects_continue;
-    bool framing_bad;                 /* where the request ends cannot be known */
-    bool counted;                     /* in in_flight */
-    bool forwarded;                   /* the address comes from X-Forwarded-For */
-    struct err *failed;               /* found before run; answered when the body was thrown away */
+    bool no_discard;    /* where the request ends cannot be known, or is too far away */
+    bool counted;       /* in in_flight */
+    bool forwarded;     /* the address comes from X-Forwarded-For */
+    struct err *failed; /* found before run; answered when the body was thrown away */
     uint64_t content_length, body_in; /* wire bytes announced and come */
     size_t head_bytes;
     unsigned n_host, n_content_length, n_transfer_encoding;

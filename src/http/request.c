@@ -325,7 +325,7 @@ static void request_run(struct request *q)
 /* Is the rest of the body short enough to be read for the sake of the connection? */
 bool request_body_short(const struct request *q)
 {
-    return q->body_done || (!q->expects_continue && !q->chunked && !q->framing_bad &&
+    return q->body_done || (!q->expects_continue && !q->chunked && !q->no_discard &&
                             q->content_length - q->body_in <= DISCARD_MAX);
 }
 
@@ -337,16 +337,17 @@ static void first_call(struct request *q, const char *method, const char *versio
     if (q->server->quiesced)
         q->close = true;
     bool ok = head_read(q, method, version, &err);
-    q->framing_bad = !ok;
+    q->no_discard = !ok;
     if (!ok)
         stats_add(&q->server->stats->bad_heads, 1);
     ok = ok && head_route(q, &err);
     if (!ok)
         keep_failure(q, &err);
+    q->no_discard = q->no_discard || err.status == 413;
     peer_phase_set(q->peer, q->body_expected ? PEER_BODY : PEER_BUSY);
     if (!ok) {
         q->discard = true;
-        if (q->framing_bad || (q->body_expected && !request_body_short(q)))
+        if (q->no_discard || (q->body_expected && !request_body_short(q)))
             request_fail(q, &err); /* past libmicrohttpd, since the body is not done */
     } else if (q->pub.route->flags & ROUTE_BODY_STREAM && !head_is_options_here(q)) {
         q->pub.received_us = q->began_us;

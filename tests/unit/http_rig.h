@@ -44,7 +44,8 @@ static inline void *rig_thread(void *arg)
     return NULL;
 }
 
-static inline void rig_start(const struct route *const *routes, const char *const *settings, bool admin)
+static inline void rig_start(const struct route *const *routes, const char *const *settings,
+                             bool admin)
 {
     struct err err = {0};
     char *argv[40] = {(char *)(uintptr_t) "pghttpd", (char *)(uintptr_t) "--log-access",
