@@ -11,6 +11,9 @@
 #include "util/log.h"
 #include "util/xalloc.h"
 
+/* After so many times the patience, reads stuck behind a long job go elsewhere. */
+#define STUCK_PATIENCES 5
+
 static void on_up(void *arg);
 static void on_down(void *arg, const struct db_error *why);
 
@@ -91,8 +94,10 @@ static void flush_later(struct conn *c)
 bool conn_takes(const struct conn *c, const struct db_job *j, uint64_t now_us)
 {
     const struct conf *conf = c->pool->pools->conf;
-    if (c->state != CONN_UP || c->retire || c->solo || c->cancel || c->names_pending || c->paused)
+    if (c->state != CONN_UP || c->retire || c->solo || c->cancel || c->paused)
         return false;
+    if (c->need_names || c->names_pending)
+        return false; /* names that a user prepared must be gone before the next job */
     if (c->jobs.n == 0)
         return true;
     if (j->spec.travel == DB_EXCLUSIVE)
@@ -107,6 +112,8 @@ void conn_place(struct conn *c, struct db_job *j)
     uint64_t now = job_now(j);
     if (c->jobs.n == 0)
         c->head_us = now;
+    else if (!loop_timer_pending(&c->stuck))
+        loop_timer_set(&c->stuck, STUCK_PATIENCES * c->pool->pools->conf->db_pipeline_patience_us);
     j->conn = c;
     j->state = JOB_PLACED;
     j->placed_us = now;
@@ -118,6 +125,49 @@ void conn_place(struct conn *c, struct db_job *j)
     c->solo = j->spec.travel == DB_EXCLUSIVE || j->spec.stream_rows;
     c->pool->stats.jobs++;
     flush_later(c);
+}
+
+/* A job whose commands are on their way but whose results nobody wants any more: it stands in for
+ * j in the pipeline, and j is free to go elsewhere. */
+static void leave_ghost(struct conn *c, struct db_job *j)
+{
+    struct db_job *ghost = job_ghost(j);
+    for (size_t i = 0; i < c->steps_n; i++) {
+        struct step *s = &c->steps[(c->steps_first + i) & (c->steps_cap - 1)];
+        if (s->job == j)
+            s->job = ghost;
+    }
+    job_list_replace(j, ghost);
+}
+
+/* The head runs long. Those behind it that only read are sent again on another connection; what
+ * could write stays, because it must not be done twice. */
+static void on_stuck(void *arg)
+{
+    struct conn *c = arg;
+    uint64_t limit = STUCK_PATIENCES * c->pool->pools->conf->db_pipeline_patience_us;
+    uint64_t ran = loop_now_us(loop_of(c)) - c->head_us;
+    if (c->state != CONN_UP || c->jobs.n < 2)
+        return;
+    if (ran < limit) {
+        loop_timer_set(&c->stuck, limit - ran);
+        return;
+    }
+    for (struct db_job *j = c->jobs.last, *before; j != c->jobs.first; j = before) {
+        before = j->prev;
+        bool placed = j->state == JOB_PLACED;
+        if (j->cancelled || j->timed_out || j->spec.travel != DB_SHARED ||
+            (!placed && (j->spec.can_write || j->retried)))
+            continue;
+        if (placed)
+            conn_leave(c, j);
+        else
+            leave_ghost(c, j);
+        j->retried = !placed;
+        c->pool->stats.resends += !placed;
+        job_forget_try(j);
+        pool_requeue(j);
+    }
 }
 
 void conn_leave(struct conn *c, struct db_job *j)
@@ -180,7 +230,7 @@ void conn_became_idle(struct conn *c)
 
 static bool is_to_stop(const struct db_job *j)
 {
-    return j && j->state == JOB_SENT && (j->cancelled || j->timed_out || j->refused);
+    return j && j->state == JOB_SENT && !j->ghost && (j->cancelled || j->timed_out || j->refused);
 }
 
 /* A signal that reaches PostgreSQL between two statements of a group is thrown away by it: while
@@ -273,6 +323,7 @@ struct conn *conn_open(struct db_pool *pool)
     c->pool = pool;
     c->flush_task = LOOP_TASK(on_flush, c);
     c->read_task = LOOP_TASK(on_read_later, c);
+    loop_timer_init(&c->stuck, pool->pools->loop, on_stuck, c);
     loop_timer_init(&c->again, pool->pools->loop, on_again, c);
     struct session_spec spec = {.uri = pool->uri,
                                 .user = pool->user,
@@ -305,6 +356,7 @@ void conn_close(struct conn *c)
     cancel_forget(c->cancel);
     c->cancel = NULL;
     loop_timer_stop(&c->again);
+    loop_timer_stop(&c->stuck);
     loop_undefer(&c->flush_task);
     loop_undefer(&c->read_task);
     session_close(c->session);

@@ -53,6 +53,19 @@ void job_list_remove(struct db_job *j)
     j->next = j->prev = NULL;
 }
 
+void job_list_replace(struct db_job *j, struct db_job *by)
+{
+    struct job_list *l = j->list;
+    assert(l && !by->list);
+    by->list = l;
+    by->next = j->next;
+    by->prev = j->prev;
+    *(j->prev ? &j->prev->next : &l->first) = by;
+    *(j->next ? &j->next->prev : &l->last) = by;
+    j->list = NULL;
+    j->next = j->prev = NULL;
+}
+
 uint64_t job_now(const struct db_job *j)
 {
     return loop_now_us(j->pools->loop);
@@ -67,16 +80,36 @@ static bool mentions_prepare(const struct db_job_spec *spec)
     return false;
 }
 
+static struct db_job *take_struct(struct db_pools *pools)
+{
+    struct db_job *j = pools->free_jobs;
+    if (!j)
+        return xmalloc(sizeof *j);
+    pools->free_jobs = j->next;
+    pools->n_free_jobs--;
+    return j;
+}
+
+struct db_job *job_ghost(const struct db_job *of)
+{
+    struct db_job *j = take_struct(of->pools);
+    *j = (struct db_job){.pool = of->pool,
+                         .pools = of->pools,
+                         .conn = of->conn,
+                         .spec = of->spec,
+                         .state = of->state,
+                         .ghost = true,
+                         .cancelled = true};
+    j->spec.stmts = NULL; /* the caller's, who may be gone */
+    j->held = j->held_inline;
+    j->held_cap = JOB_HELD_INLINE;
+    return j;
+}
+
 struct db_job *job_new(struct db_pool *pool, const struct db_job_spec *spec, void *arg)
 {
     struct db_pools *pools = pool->pools;
-    struct db_job *j = pools->free_jobs;
-    if (j) {
-        pools->free_jobs = j->next;
-        pools->n_free_jobs--;
-    } else {
-        j = xmalloc(sizeof *j);
-    }
+    struct db_job *j = take_struct(pools);
     *j = (struct db_job){.pool = pool, .pools = pools, .spec = *spec, .arg = arg};
     j->held = j->held_inline;
     j->held_cap = JOB_HELD_INLINE;

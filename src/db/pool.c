@@ -51,6 +51,12 @@ static void grow(struct db_pool *p)
             return;
 }
 
+static void grow_by_one(struct db_pool *p)
+{
+    if (p->n_conns < p->max && now_of(p) >= p->retry_us && p->state != POOL_ENDED)
+        open_one(p);
+}
+
 static struct conn *pick(struct db_pool *p, const struct db_job *j)
 {
     struct conn *best = NULL;
@@ -136,7 +142,12 @@ static void submit(struct db_job *j)
     }
     struct conn *c = p->waiting.n ? NULL : pick(p, j);
     if (c) {
+        /* Standing behind others works, but a slow one among them would hold this one up: have
+         * another connection ready for the next. */
+        bool behind = c->jobs.n > 0;
         conn_place(c, j);
+        if (behind && p->n_connecting == 0)
+            grow_by_one(p);
     } else if (p->waiting.n >= p->pools->conf->db_pool_queue) {
         refuse_with(j, "53300", "too many requests are waiting for a database connection");
         return;

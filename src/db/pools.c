@@ -325,8 +325,9 @@ static void stats_of(const struct db_pool *p, struct db_pool_stats *s)
     s->connecting = p->n_connecting;
     s->waiting = (unsigned)p->waiting.n;
     for (const struct conn *c = p->conns; c; c = c->next) {
-        s->idle += conn_idle(c);
-        s->busy += c->state == CONN_UP && c->jobs.n > 0;
+        bool idle = conn_idle(c) && !c->cancel;
+        s->idle += idle;
+        s->busy += c->state == CONN_UP && !idle;
     }
 }
 

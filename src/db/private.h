@@ -61,6 +61,7 @@ struct db_job {
     void *arg;
     enum job_state state;
     bool copy;
+    bool ghost;     /* stands in for a job that went elsewhere: not worth a cancel */
     bool cancelled; /* the caller left: no callback any more */
     bool timed_out; /* the deadline passed while it was sent */
     bool refused;   /* on_result returned false */
@@ -139,8 +140,9 @@ struct conn {
     bool copying; /* outside pipeline mode */
     unsigned since_reset;
     uint64_t up_us, expire_us, idle_us, head_us, cancel_us;
-    uint64_t stop_us; /* since when the head is to be stopped; 0: it is not */
-    struct loop_timer again;
+    uint64_t stop_us;        /* since when the head is to be stopped; 0: it is not */
+    struct loop_timer again; /* the next try of a cancel */
+    struct loop_timer stuck; /* looks whether the head holds others up */
     struct cancel *cancel;
 };
 
@@ -195,6 +197,8 @@ struct db_job *job_new(struct db_pool *, const struct db_job_spec *, void *arg);
 void job_list_push(struct job_list *, struct db_job *);
 void job_list_push_front(struct job_list *, struct db_job *);
 void job_list_remove(struct db_job *);
+void job_list_replace(struct db_job *, struct db_job *by);
+struct db_job *job_ghost(const struct db_job *);         /* the same group, wanted by nobody */
 void job_hold(struct db_job *, size_t stmt, PGresult *); /* takes the result */
 void job_drop_held(struct db_job *);
 void job_notice(struct db_job *, size_t stmt, const PGresult *);

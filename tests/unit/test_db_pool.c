@@ -231,8 +231,6 @@ static void run_ok(struct world *w, struct request *q, const char *text)
         assert_string_equal(q->text, text);
 }
 
-static struct db_pool_stats stats(struct world *w);
-
 static void take_stats(void *arg, const char *database, const char *user,
                        const struct db_pool_stats *s)
 {
@@ -278,10 +276,527 @@ static void test_first(void **state)
     world_end(&w);
 }
 
+static void check_idle(struct world *w)
+{
+    struct db_pool_stats s = stats(w);
+    assert_int_equal(s.busy, 0);
+    assert_int_equal(s.waiting, 0);
+    assert_int_equal(s.idle, s.size - s.connecting);
+}
+
+struct crowd {
+    struct request *q;
+    size_t n;
+};
+
+static bool all_ended(void *arg)
+{
+    struct crowd *c = arg;
+    for (size_t i = 0; i < c->n; i++)
+        if (!c->q[i].ended)
+            return false;
+    return true;
+}
+
+static void test_order(void **state)
+{
+    (void)state;
+    enum { N = 400 };
+    struct world w;
+    static struct request q[N];
+    static char markers[N][16];
+    unsigned order = 0;
+    world_start(&w);
+    for (int i = 0; i < N; i++) {
+        snprintf(markers[i], sizeof markers[i], "%d", i);
+        shared(&q[i], i % 7 == 3 ? "select 1/($1::int*0)" : "select $1::int");
+        param(&q[i], markers[i]);
+        q[i].stmts[0].prepare = i % 2;
+        q[i].order = &order;
+        submit(&w, &q[i]);
+    }
+    run_until(&w, all_ended, &(struct crowd){q, N}, 20);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(q[i].end, i % 7 == 3 ? DB_FAILED : DB_DONE);
+        assert_string_equal(i % 7 == 3 ? q[i].code : q[i].text, i % 7 == 3 ? "22012" : markers[i]);
+    }
+    check_idle(&w);
+    assert_true(stats(&w).size <= 4);
+    world_end(&w);
+}
+
+/* 500 on a pool of 4: all answered, each its own, first come first served. */
+static void test_queue(void **state)
+{
+    (void)state;
+    enum { N = 500 };
+    struct world w;
+    static struct request q[N];
+    static char markers[N][16];
+    unsigned order = 0;
+    world_start(&w);
+    for (int i = 0; i < N; i++) {
+        snprintf(markers[i], sizeof markers[i], "m%d", i);
+        exclusive(&q[i], "select $1::text from pg_sleep(0.002)");
+        q[i].spec.leaves_state = false;
+        param(&q[i], markers[i]);
+        q[i].order = &order;
+        submit(&w, &q[i]);
+    }
+    run_until(&w, all_ended, &(struct crowd){q, N}, 30);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(q[i].end, DB_DONE);
+        assert_string_equal(q[i].text, markers[i]);
+        assert_true(abs((int)q[i].number - i) < 20);
+    }
+    for (int i = 1; i < N; i++)
+        assert_true(q[i].queue_us + q[i].connect_us + 20000 >
+                    q[i - 1].queue_us + q[i - 1].connect_us);
+    check_idle(&w);
+    world_end(&w);
+}
+
+static void test_groups(void **state)
+{
+    (void)state;
+    struct world w;
+    struct request q;
+    world_start(&w);
+    cluster_sql(&cluster, "create table g (a int primary key);"
+                          "create table d (a int references g deferrable initially deferred);"
+                          "create procedure commits() language plpgsql as 'begin commit; end'");
+    /* an implicit transaction: all or nothing */
+    shared(&q, "insert into g values (1)");
+    stmt(&q, "select 1/0");
+    stmt(&q, "insert into g values (2)");
+    run(&w, &q);
+    assert_int_equal(q.end, DB_FAILED);
+    assert_string_equal(q.code, "22012");
+    assert_int_equal(q.failed, 1);
+    assert_int_equal(q.results, 0);
+    shared(&q, "select count(*) from g");
+    run_ok(&w, &q, "0");
+    /* a deferred constraint fails only at the Sync */
+    shared(&q, "insert into d values (7)");
+    run(&w, &q);
+    assert_int_equal(q.end, DB_FAILED);
+    assert_string_equal(q.code, "23503");
+    assert_int_equal(q.failed, 1);
+    shared(&q, "select count(*) from d");
+    run_ok(&w, &q, "0");
+    /* rolled back on purpose, with deferred constraints checked */
+    shared(&q, "insert into g values (3) returning a");
+    q.spec.rollback = true;
+    run_ok(&w, &q, "3");
+    shared(&q, "insert into d values (7)");
+    q.spec.rollback = true;
+    run(&w, &q);
+    assert_string_equal(q.code, "23503");
+    shared(&q, "select count(*) from g");
+    run_ok(&w, &q, "0");
+    /* batches */
+    batch(&q, "insert into g values (1)");
+    stmt(&q, "call commits()");
+    stmt(&q, "select 1/0");
+    run(&w, &q);
+    assert_int_equal(q.end, DB_FAILED);
+    assert_string_equal(q.code, "2D000");
+    assert_int_equal(q.failed, 1);
+    batch(&q, "savepoint a");
+    stmt(&q, "insert into g values (5)");
+    stmt(&q, "rollback to a");
+    stmt(&q, "insert into g values (6)");
+    run_ok(&w, &q, NULL);
+    batch(&q, "insert into d values (7)");
+    run(&w, &q);
+    assert_int_equal(q.end, DB_FAILED);
+    assert_string_equal(q.code, "23503");
+    shared(&q, "select string_agg(a::text, ',') from g");
+    run_ok(&w, &q, "6");
+    /* a transaction left open, by a statement alone */
+    exclusive(&q, "begin");
+    run_ok(&w, &q, "BEGIN");
+    assert_true(q.left_transaction);
+    exclusive(&q, "select pg_current_xact_id_if_assigned() is null");
+    run_ok(&w, &q, "t");
+    assert_false(q.left_transaction);
+    exclusive(&q, "vacuum g");
+    q.spec.application_name = STR("request-1");
+    run_ok(&w, &q, "VACUUM");
+    /* READ ONLY cannot be escaped */
+    batch(&q, "set transaction_read_only = off");
+    stmt(&q, "insert into g values (9)");
+    q.spec.read_only = true;
+    run(&w, &q);
+    assert_int_equal(q.end, DB_FAILED);
+    assert_int_equal(q.failed, 0);
+    batch(&q, "select current_setting('transaction_isolation') || "
+              "current_setting('transaction_deferrable') || "
+              "current_setting('transaction_read_only')");
+    q.spec.isolation = DB_SERIALIZABLE;
+    q.spec.deferrable = q.spec.read_only = true;
+    run_ok(&w, &q, "serializableonon");
+    check_idle(&w);
+    world_end(&w);
+}
+
+static void test_copy_slips(void **state)
+{
+    (void)state;
+    struct world w;
+    struct request q;
+    world_start(&w);
+    batch(&q, "copy g from stdin");
+    stmt(&q, "select 1");
+    run(&w, &q);
+    assert_int_equal(q.end, DB_FAILED);
+    assert_string_equal(q.code, "57014");
+    shared(&q, "select 1");
+    run_ok(&w, &q, "1");
+    exclusive(&q, "copy (select 1) to stdout");
+    run(&w, &q);
+    assert_string_equal(q.code, "57014");
+    shared(&q, "select 2");
+    run_ok(&w, &q, "2");
+    world_end(&w);
+}
+
+/* What one exclusive job leaves, the next one does not see; on one connection. */
+static void test_reset(void **state)
+{
+    (void)state;
+    struct world w;
+    struct request q, again;
+    static const char *const leave[] = {
+        "set search_path to nowhere",
+        "set role open",
+        "set session authorization open",
+        "create temp table left_behind (a int)",
+        "prepare left_behind as select 1",
+        "do $$ begin execute 'prepare left_behind2 as select 1'; end $$",
+        "listen left_behind",
+        "declare left_behind cursor with hold for select 1",
+        "select pg_advisory_lock(42)",
+        "select nextval('seq')",
+        "set application_name = 'left_behind'",
+        "select set_config('my.var', 'left_behind', false)",
+        "set default_transaction_read_only = on",
+        "begin",
+    };
+    databases[0].db_pool = 1;
+    world_start(&w);
+    cluster_sql(&cluster, "create sequence seq");
+    shared(&q, "select pg_backend_pid()");
+    run_ok(&w, &q, NULL);
+    char pid[256];
+    snprintf(pid, sizeof pid, "%s", q.text);
+    for (size_t i = 0; i < sizeof leave / sizeof *leave; i++) {
+        for (int together = 0; together < 2; together++) {
+            exclusive(&q, leave[i]);
+            submit(&w, &q);
+            exclusive(&again,
+                      "select concat_ws('|', current_setting('search_path'), current_user, "
+                      "session_user, to_regclass('left_behind'), (select count(*) from "
+                      "pg_prepared_statements where from_sql), (select count(*) from "
+                      "pg_listening_channels()), (select count(*) from pg_cursors where name = "
+                      "'left_behind'), (select count(*) from pg_locks where locktype = "
+                      "'advisory'), current_setting('application_name'), "
+                      "coalesce(current_setting('my.var', true), ''), "
+                      "current_setting('default_transaction_read_only'))");
+            if (!together) /* else both are there at once and travel behind one another */
+                run_until(&w, has_ended, &q, 10);
+            run_ok(&w, &again, NULL);
+            assert_int_equal(q.end, DB_DONE);
+            if (strcmp(again.text, "\"$user\", public|postgres|postgres|0|0|0|0|pghttpd||off") != 0)
+                fail_msg("%s: %s", leave[i], again.text);
+            exclusive(&q, "select lastval()");
+            run(&w, &q);
+            assert_string_equal(q.code, "55000");
+        }
+    }
+    shared(&q, "select pg_backend_pid()");
+    run_ok(&w, &q, pid);
+    check_idle(&w);
+    world_end(&w);
+    databases[0].db_pool = 4;
+}
+
+/* The reset never stands before the answer, and is left out where nothing can remain. */
+static void test_reset_counted(void **state)
+{
+    (void)state;
+    struct world w;
+    struct request q;
+    databases[0].db_pool = 1;
+    world_start(&w);
+    for (int i = 0; i < 250; i++) {
+        exclusive(&q, "select 1");
+        q.spec.leaves_state = false;
+        run_ok(&w, &q, "1");
+    }
+    shared(&q, "select 1");
+    run_ok(&w, &q, "1");
+    assert_int_equal(stats(&w).resets, 2); /* every hundredth all the same */
+    world_end(&w);
+    databases[0].db_pool = 4;
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    struct world w;
+    struct request q;
+    static char texts[300][64];
+    databases[0].db_pool = 1;
+    conf.db_statement_cache = 20;
+    world_start(&w);
+    cluster_sql(&cluster, "create table p (a int); insert into p values (1)");
+    shared(&q, "select * from p");
+    q.stmts[0].prepare = true;
+    run_ok(&w, &q, "1");
+    /* the plan's result changes: tried again, unseen */
+    cluster_sql(&cluster, "alter table p alter a type text using 'x' || a");
+    shared(&q, "select * from p");
+    q.stmts[0].prepare = true;
+    run_ok(&w, &q, "x1");
+    assert_int_equal(stats(&w).resends, 1);
+    /* the names are taken away */
+    exclusive(&q, "deallocate all");
+    run_ok(&w, &q, NULL);
+    exclusive(&q, "do $$ begin execute 'deallocate all'; end $$");
+    run_ok(&w, &q, NULL);
+    shared(&q, "select * from p");
+    q.stmts[0].prepare = true;
+    run_ok(&w, &q, "x1");
+    exclusive(&q, "discard all");
+    run_ok(&w, &q, NULL);
+    shared(&q, "select * from p");
+    q.stmts[0].prepare = true;
+    run_ok(&w, &q, "x1");
+    /* a Parse that fails gives no name, and the same text later does */
+    shared(&q, "select * from later");
+    q.stmts[0].prepare = true;
+    run(&w, &q);
+    assert_string_equal(q.code, "42P01");
+    cluster_sql(&cluster, "create table later (a int)");
+    shared(&q, "select * from later");
+    q.stmts[0].prepare = true;
+    run_ok(&w, &q, NULL);
+    /* many texts: the cache is bounded, and so is what the server keeps */
+    for (int i = 0; i < 300; i++) {
+        snprintf(texts[i], sizeof texts[i], "select %d", i);
+        shared(&q, texts[i]);
+        q.stmts[0].prepare = true;
+        run_ok(&w, &q, texts[i] + 7);
+    }
+    shared(&q, "select count(*) from pg_prepared_statements");
+    run_ok(&w, &q, "20");
+    world_end(&w);
+    /* behind a pooler: no names at all */
+    databases[0].db_prepared_statements = false;
+    world_start(&w);
+    shared(&q, "select count(*) from pg_prepared_statements");
+    q.stmts[0].prepare = true;
+    run_ok(&w, &q, "0");
+    world_end(&w);
+    conf_default();
+}
+
+static void test_notices(void **state)
+{
+    (void)state;
+    struct world w;
+    struct request q;
+    world_start(&w);
+    batch(&q, "select 1");
+    stmt(&q, "do $$ begin raise warning 'careful'; end $$");
+    run_ok(&w, &q, NULL);
+    assert_int_equal(q.n_notices, 1);
+    assert_string_equal(q.notice, "1:careful");
+    exclusive(&q, "do $$ begin for i in 1..250 loop raise notice 'n%', i; end loop; end $$");
+    run_ok(&w, &q, NULL);
+    assert_int_equal(q.n_notices, 100);
+    assert_int_equal(q.dropped, 150);
+    exclusive(&q, "do $$ begin for i in 1..50 loop raise notice '%', repeat('x', 5000); end loop; "
+                  "end $$");
+    run_ok(&w, &q, NULL);
+    assert_true(q.n_notices < 14);
+    assert_int_equal(q.n_notices + q.dropped, 50);
+    world_end(&w);
+}
+
+static bool four_idle(void *arg)
+{
+    return stats(arg).idle == 4;
+}
+
+static void test_deadlines(void **state)
+{
+    (void)state;
+    struct world w;
+    struct request q, others[20];
+    world_start(&w);
+    exclusive(&q, "select pg_sleep(10)");
+    q.spec.timeout_us = 300000;
+    run(&w, &q);
+    assert_int_equal(q.end, DB_TIMED_OUT);
+    assert_string_equal(q.code, "57014");
+    assert_true(q.db_us < 1000000);
+    /* ten statements, one deadline for all */
+    batch(&q, "select pg_sleep(0.2)");
+    for (int i = 1; i < 10; i++)
+        stmt(&q, "select pg_sleep(0.2)");
+    q.spec.timeout_us = 1000000;
+    run(&w, &q);
+    assert_int_equal(q.end, DB_TIMED_OUT);
+    assert_in_range(q.queue_us + q.connect_us + q.db_us, 1000000, 1100000);
+    /* waiting counts */
+    for (int i = 0; i < 20; i++) {
+        exclusive(&others[i], "select pg_sleep(0.3)");
+        others[i].spec.timeout_us = 400000;
+        submit(&w, &others[i]);
+    }
+    run_until(&w, all_ended, &(struct crowd){others, 20}, 5);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(others[i].end, i < 4 ? DB_DONE : DB_TIMED_OUT);
+        assert_true(others[i].queue_us + others[i].connect_us + others[i].db_us < 600000);
+    }
+    /* the queue's own patience, and its length */
+    run_until(&w, four_idle, &w, 5);
+    conf.db_pool_queue = 10;
+    for (int i = 0; i < 20; i++) {
+        exclusive(&others[i], "select pg_sleep(0.3)");
+        others[i].spec.queue_timeout_us = 100000;
+        submit(&w, &others[i]);
+    }
+    run_until(&w, all_ended, &(struct crowd){others, 20}, 5);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(others[i].end, i < 4 ? DB_DONE : DB_NOT_SENT);
+        assert_int_equal(others[i].queue_timeout, i >= 4 && i < 14);
+        assert_string_equal(others[i].code, i < 4 ? "" : "53300");
+    }
+    check_idle(&w);
+    world_end(&w);
+    conf_default();
+}
+
+/* A slow job does not hold up the fast ones. */
+static void test_patience(void **state)
+{
+    (void)state;
+    struct world w;
+    struct request slow, q;
+    uint64_t worst = 0;
+    world_start(&w);
+    shared(&slow, "select pg_sleep(4)");
+    submit(&w, &slow);
+    for (int i = 0; i < 200; i++) {
+        shared(&q, "select 1");
+        q.spec.can_write = false;
+        run_ok(&w, &q, "1");
+        uint64_t took = q.queue_us + q.db_us;
+        worst = took > worst ? took : worst;
+    }
+    assert_false(slow.ended);
+    assert_true(worst < 300000); /* the first ones wait for a second connection */
+    run_until(&w, has_ended, &slow, 10);
+    world_end(&w);
+}
+
+/* 1,000 cancels at random under load: the cancelled are gone, nobody else notices. */
+struct storm {
+    struct world *w;
+    struct request *q;
+    size_t n, submitted, ended, cancelled;
+    uint64_t random;
+};
+
+static uint64_t dice(struct storm *s)
+{
+    s->random = s->random * 6364136223846793005ull + 1442695040888963407ull;
+    return s->random >> 33;
+}
+
+static bool storm_goes_on(void *arg)
+{
+    struct storm *s = arg;
+    static char marker[16] = "7";
+    size_t alive = 0;
+    for (size_t i = 0; i < s->submitted; i++) {
+        struct request *q = &s->q[i];
+        if (q->ended || !q->job)
+            continue;
+        alive++;
+        if (s->cancelled < 1000 && dice(s) % (q->job->state == JOB_SENT ? 4 : 100) == 0) {
+            db_cancel(q->job);
+            q->job = NULL;
+            s->cancelled++;
+        }
+    }
+    for (; alive < 100 && s->submitted < s->n; alive++) {
+        struct request *q = &s->q[s->submitted++];
+        uint64_t kind = dice(s) % 8;
+        if (kind < 3)
+            shared(q, kind ? "insert into storm values ($1::int) returning a" : "select $1::text");
+        else if (kind == 3)
+            shared(q, "select $1::text from pg_sleep(0.003)");
+        else if (kind == 4)
+            exclusive(q, "select $1::text from pg_sleep(0.003)");
+        else if (kind == 5)
+            exclusive(q, "select $1::text || length(repeat('x', 3000000))");
+        else
+            batch(q, "insert into storm values ($1::int) returning a");
+        param(q, marker);
+        q->stmts[0].prepare = kind < 4;
+        submit(s->w, q);
+    }
+    return s->submitted == s->n && alive == 0;
+}
+
+static void test_cancels(void **state)
+{
+    (void)state;
+    enum { N = 6000 };
+    struct world w;
+    struct storm s = {.w = &w, .n = N, .random = 4711};
+    world_start(&w);
+    cluster_sql(&cluster, "create table storm (a int)");
+    s.q = calloc(N, sizeof *s.q);
+    run_until(&w, storm_goes_on, &s, 90);
+    size_t inserted = 0;
+    for (size_t i = 0; i < N; i++) {
+        if (!s.q[i].job)
+            continue;
+        if (s.q[i].end != DB_DONE)
+            fail_msg("%zu: %d %s %s", i, (int)s.q[i].end, s.q[i].code, s.q[i].message);
+        inserted += strstr(s.q[i].stmts[0].sql, "insert") != NULL;
+        assert_int_equal(s.q[i].text[0], '7');
+    }
+    assert_int_equal(s.cancelled, 1000);
+    struct request q;
+    exclusive(&q, "select count(*) from storm");
+    run_ok(&w, &q, NULL);
+    /* what was cancelled may have been done all the same; what was answered is there */
+    assert_true((size_t)atoll(q.text) >= inserted);
+    run_until(&w, has_ended, &q, 1);
+    check_idle(&w);
+    print_message("storm: %zu cancels sent, %zu resends, %zu inserted of %s\n",
+                  (size_t)stats(&w).cancels, (size_t)stats(&w).resends, inserted, q.text);
+    free(s.q);
+    world_end(&w);
+}
+
 static int setup(void **state)
 {
     (void)state;
     cluster_start(&cluster);
+    return 0;
+}
+
+static int before_each(void **state)
+{
+    (void)state;
+    conf_default();
     return 0;
 }
 
@@ -295,7 +810,18 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first),
+        cmocka_unit_test_setup(test_first, before_each),
+        cmocka_unit_test_setup(test_order, before_each),
+        cmocka_unit_test_setup(test_queue, before_each),
+        cmocka_unit_test_setup(test_groups, before_each),
+        cmocka_unit_test_setup(test_copy_slips, before_each),
+        cmocka_unit_test_setup(test_reset, before_each),
+        cmocka_unit_test_setup(test_reset_counted, before_each),
+        cmocka_unit_test_setup(test_names, before_each),
+        cmocka_unit_test_setup(test_notices, before_each),
+        cmocka_unit_test_setup(test_deadlines, before_each),
+        cmocka_unit_test_setup(test_patience, before_each),
+        cmocka_unit_test_setup(test_cancels, before_each),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
