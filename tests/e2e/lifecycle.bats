@@ -1,0 +1,137 @@
+# Starting, stopping, and PostgreSQL going away in the middle.
+# alone
+
+load ../lib/e2e
+
+setup_file() {
+    e2e_start --sql-access open --listen-access open --notify-access open --db-pool 4 <<'SQL'
+create table t (id int primary key);
+SQL
+}
+
+teardown_file() {
+    e2e_stop
+}
+
+backends() { # the server's own connections, as PostgreSQL counts them
+    sql "select count(*) from pg_stat_activity where application_name like 'pghttpd%'"
+}
+
+no_backends() { [ "$(backends)" = 0 ]; }
+
+query() { # query TEXT [curl options]: status of a /sql request
+    local text=$1
+    shift
+    curl -s -m 20 -o "$BATS_TEST_TMPDIR/answer" -w '%{http_code}' "$@" "$SERVER_URL/sql" --data-binary "$(jq -n --arg q "$text" '{query: $q}')"
+}
+
+stream_is_open() { grep -q '^: ok' "$BATS_TEST_TMPDIR/stream"; }
+is_ready() { [ "$(curl -s -o /dev/null -w '%{http_code}' "$SERVER_ADMIN/ready")" = 200 ]; }
+sleeps() { [ "$(sql "select count(*) from pg_stat_activity where query like '%pg_sleep(0.7)%' and state = 'active' and pid <> pg_backend_pid()")" -ge 1 ]; }
+
+@test "ready within 50 ms of exec, and idle in under 12 MB" {
+    [ "$MODE" = release ] || skip "figures are for the release build"
+    local best=9999 ms t0
+    for _ in 1 2 3 4 5; do
+        server_stop
+        t0=$(date +%s%N)
+        WAIT=no server_start --sql-access open --listen-access open --notify-access open --db-pool 4
+        until is_ready; do :; done
+        ms=$((($(date +%s%N) - t0) / 1000000))
+        [ $ms -ge $best ] || best=$ms
+    done
+    echo "ready after $best ms, the shell's and curl's own time included"
+    [ $best -lt 100 ]
+    echo "rss $(server_rss_kb) kB"
+    [ "$(server_rss_kb)" -lt 12288 ]
+}
+
+@test "SIGTERM lets a query finish, ends a stream cleanly, exits 0 and leaves no backend" {
+    local rc t0 ms
+    curl -sN "$SERVER_URL/listen/x" >"$BATS_TEST_TMPDIR/stream" 3>&- &
+    local stream=$!
+    poll_until 5 stream_is_open
+    query "select pg_sleep(0.7)::text, 'done' as mark" >"$BATS_TEST_TMPDIR/status" 3>&- &
+    local running=$!
+    poll_until 5 sleeps
+    t0=$(date +%s%N)
+    server_stop TERM
+    ms=$((($(date +%s%N) - t0) / 1000000))
+    echo "stopped after $ms ms"
+    [ $ms -lt 1700 ]
+    wait $running
+    [ "$(cat "$BATS_TEST_TMPDIR/status")" = 200 ]
+    grep -q done "$BATS_TEST_TMPDIR/answer"
+    rc=0
+    wait $stream || rc=$?
+    [ $rc = 0 ] # curl: the chunked body was whole
+    poll_until 5 no_backends
+    server_start --sql-access open --listen-access open --notify-access open --db-pool 4
+}
+
+@test "while it drains /ready is 503 and requests are still taken for shutdown-delay" {
+    server_stop
+    server_start --sql-access open --shutdown-delay 2s --db-pool 4
+    server_signal TERM
+    poll_until 1 eval '! is_ready'
+    [ "$(query 'select 1')" = 200 ]
+    server_stop TERM || true # a second SIGTERM: now
+    server_start --sql-access open --listen-access open --notify-access open --db-pool 4
+}
+
+@test "a second SIGTERM stops at once" {
+    local t0 ms
+    query "select pg_sleep(6)" >/dev/null 3>&- &
+    poll_until 5 eval '[ "$(sql "select count(*) from pg_stat_activity where query like '"'%pg_sleep(6)%'"' and state = '"'active'"' and pid <> pg_backend_pid()")" -ge 1 ]'
+    t0=$(date +%s%N)
+    server_signal TERM
+    poll_until 2 eval '! is_ready'
+    server_stop TERM
+    ms=$((($(date +%s%N) - t0) / 1000000))
+    echo "stopped after $ms ms"
+    [ $ms -lt 1500 ]
+    server_start --sql-access open --listen-access open --notify-access open --db-pool 4
+}
+
+@test "a port that is taken: exit 1, naming address and port" {
+    local out rc=0
+    out=$("$SERVER_TOP/build/$MODE/pghttpd" --db-uri "$CLUSTER_URI" --server-port "$SERVER_PORT" --admin-server-port off 2>&1) || rc=$?
+    echo "$out"
+    [ $rc = 1 ]
+    [[ $out == *"$SERVER_PORT"* ]]
+}
+
+@test "PostgreSQL away: fails fast with 503 and a reason; back: works again without a restart" {
+    local t0 ms
+    cluster_halt
+    poll_until 5 eval '[ "$(query "select 1")" = 503 ]'
+    t0=$(date +%s%N)
+    for _ in 1 2 3 4 5; do
+        [ "$(query 'select 1' -D "$BATS_TEST_TMPDIR/head")" = 503 ]
+    done
+    ms=$((($(date +%s%N) - t0) / 1000000))
+    echo "five refusals in $ms ms: $(cat "$BATS_TEST_TMPDIR/answer")"
+    [ $ms -lt 1000 ]
+    grep -qi '^retry-after:' "$BATS_TEST_TMPDIR/head"
+    jq -e '.message | length > 10' "$BATS_TEST_TMPDIR/answer"
+    [ "$(curl -s -o /dev/null -w '%{http_code}' "$SERVER_ADMIN/live")" = 200 ]
+    [ "$(curl -s -o /dev/null -w '%{http_code}' "$SERVER_ADMIN/ready")" = 503 ]
+    cluster_restart
+    poll_until 15 is_ready
+    [ "$(query 'select 1')" = 200 ]
+}
+
+@test "every backend killed under load: requests fail or succeed, none hangs, and all is well afterwards" {
+    local i
+    for i in 1 2 3 4 5 6 7 8; do
+        (for _ in $(seq 40); do query "select pg_sleep(0.005)"; echo; done) >"$BATS_TEST_TMPDIR/load.$i" 3>&- &
+    done
+    for _ in 1 2 3; do
+        sql "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like 'pghttpd%'"
+    done
+    wait
+    [ "$(cat "$BATS_TEST_TMPDIR"/load.* | grep -cE '^[0-9]+$')" = 320 ]
+    ! grep -qE '^(000|504)' "$BATS_TEST_TMPDIR"/load.*
+    poll_until 10 is_ready
+    [ "$(query 'select 1')" = 200 ]
+}
