@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "conf/conf.h"
+#include "listen/hub.h"
 #include "util/loop.h"
 
 struct auth;
@@ -37,7 +38,7 @@ struct worker {
     struct db_pools *pools;
     struct streams *streams;
     pthread_t thread;
-    bool threaded, quiesced, drained;
+    bool threaded, quiesced, streams_ended, drained;
     struct loop_timer drain_timer;
 };
 
@@ -52,9 +53,12 @@ struct app {
     struct rest_catalogs *catalogs;
     struct worker *workers;
     unsigned n_workers;
-    int listen_fd, admin_fd; /* -1: none */
+    int *listen_fds; /* one per worker; -1: none, as admin_fd */
+    int admin_fd;
+    atomic_uint streams_total; /* event streams of all workers */
     unsigned port, admin_port;
     _Atomic enum app_phase phase;
+    struct hub_watch watch; /* on db-channel */
     unsigned workers_done;
     struct loop_timer delay_timer, deadline_timer;
     uint64_t started_us;
@@ -66,6 +70,9 @@ void app_run(struct app *);  /* until app_stop has come to its end */
 void app_stop(struct app *); /* main thread: graceful; the second call stops at once */
 void app_reload_config(struct app *);
 void app_reload_catalogs(struct app *);
+/* Once running: listens to db-channel (NOTIFY pgrst, 'reload schema'). */
+void app_watch_database(struct app *);
+void app_unwatch_database(struct app *);
 void app_free(struct app *);
 
 /* For /ready: true when requests can be served; else reason says why not. Any worker. */

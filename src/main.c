@@ -1,7 +1,116 @@
+/* main: command line, signals, and the two lines between them. Everything else hangs from struct
+ * app. */
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
-int main(void)
+#include "app.h"
+#include "ready.h"
+#include "util/buf.h"
+#include "util/log.h"
+#include "util/notify.h"
+#include "util/xalloc.h"
+
+/* Blocked before anything else: a signal that comes early waits for the loop instead of killing the
+ * process, and one that reaches PID 1 of a container is not ignored, as the default action would be
+ * there. */
+static void block_signals(sigset_t *set)
 {
-    puts("pghttpd " PGHTTPD_VERSION);
-    return 0;
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    sigaddset(set, SIGUSR1);
+    sigaddset(set, SIGUSR2);
+    sigprocmask(SIG_BLOCK, set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+    struct app *app = arg;
+    struct signalfd_siginfo info;
+    (void)what;
+    while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        switch (info.ssi_signo) {
+        case SIGTERM:
+        case SIGINT: app_stop(app); break;
+        case SIGHUP:
+        case SIGUSR2: app_reload_config(app); break;
+        default: app_reload_catalogs(app); break;
+        }
+    }
+}
+
+static int fail(const struct err *err)
+{
+    log_crit("%s", err->message);
+    return EXIT_FAILURE;
+}
+
+static int serve(const struct conf_sources *sources, struct conf *conf, const sigset_t *signals)
+{
+    struct err err;
+    int fd = signalfd(-1, signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    struct app *app = app_new(sources, conf, &err);
+    if (!app || fd < 0) {
+        if (app)
+            err_set(&err, 500, "", "cannot watch signals: %s", strerror(errno));
+        app_free(app);
+        return fail(&err);
+    }
+    struct event *ev =
+        event_new(loop_base(app->workers[0].loop), fd, EV_READ | EV_PERSIST, on_signal, app);
+    if (ev && event_add(ev, NULL) == 0)
+        app_run(app);
+    if (ev)
+        event_free(ev);
+    close(fd);
+    app_free(app);
+    return EXIT_SUCCESS;
+}
+
+static int print(struct buf *text)
+{
+    bool done = fwrite(text->p, 1, text->n, stdout) == text->n && fflush(stdout) == 0;
+    buf_fini(text);
+    return done ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* The actions that answer without starting anything. */
+static int answer(enum conf_action action, const struct conf *conf)
+{
+    struct buf out;
+    buf_init(&out, BUF_NO_CEILING);
+    switch (action) {
+    case CONF_HELP: conf_print_help(&out); break;
+    case CONF_EXAMPLE: conf_print_example(&out); break;
+    case CONF_DUMP_CONFIG: conf_print_dump(conf, &out); break;
+    case CONF_VERSION: buf_printf(&out, "pghttpd %s\n", PGHTTPD_VERSION); break;
+    case CONF_READY: return ready_check(conf, READY_READY);
+    case CONF_HEALTHCHECK: return ready_check(conf, READY_LIVE);
+    case CONF_RUN:
+    case CONF_DUMP_SCHEMA: break;
+    }
+    return print(&out);
+}
+
+int main(int argc, char **argv)
+{
+    sigset_t signals;
+    struct err err = {0};
+    enum conf_action action = CONF_RUN;
+    block_signals(&signals);
+    struct conf_sources sources = {.argc = argc, .argv = argv, .environ = environ};
+    struct conf *conf = conf_load(&sources, &action, &err);
+    if (!conf)
+        return fail(&err);
+    int rc = action == CONF_RUN           ? serve(&sources, conf, &signals)
+             : action == CONF_DUMP_SCHEMA ? app_dump_schema(&sources, conf)
+                                          : answer(action, conf);
+    conf_unref(conf);
+    return rc;
 }
