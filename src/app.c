@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "api/routes.h"
+#include "app_config.h"
 #include "auth/auth.h"
 #include "db/pool.h"
 #include "http/server.h"
@@ -135,6 +136,7 @@ static bool make_workers(struct app *app, struct err *err)
             .loops = loops, .workers = n, .pools = app->workers[0].pools, .conf = app->conf};
         app->hubs = hubs_new(&hubs, err);
         done = app->hubs != NULL;
+        app->config = app_config_new(app->workers[0].loop, app->workers[0].pools, &app->sources);
     }
     free(loops);
     for (unsigned i = 0; i < n && done; i++)
@@ -196,6 +198,7 @@ void app_run(struct app *app)
     atomic_store(&app->phase, APP_RUNNING);
     say_where(app);
     notify_manager("READY=1");
+    app_read_config(app);
     rest_catalogs_start(app->catalogs, app->workers[0].loop, app->workers[0].pools, NULL, NULL);
     app_watch_database(app);
     loop_run(app->workers[0].loop);
@@ -243,6 +246,8 @@ static void worker_quiesce(void *arg)
     w->quiesced = true;
     http_server_quiesce(w->http);
     if (w->number == 0) {
+        app_config_free(w->app->config);
+        w->app->config = NULL;
         hubs_stop(w->app->hubs);
         rest_catalogs_stop(w->app->catalogs);
     }
@@ -317,6 +322,7 @@ void app_free(struct app *app)
     for (unsigned i = 1; i < app->n_workers; i++)
         if (app->workers[i].threaded)
             pthread_join(app->workers[i].thread, NULL);
+    app_config_free(app->config);
     loop_timer_stop(&app->delay_timer);
     loop_timer_stop(&app->deadline_timer);
     for (unsigned i = 0; i < app->n_workers; i++)

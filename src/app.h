@@ -18,6 +18,7 @@
 #include "listen/hub.h"
 #include "util/loop.h"
 
+struct app_config;
 struct auth;
 struct auth_worker;
 struct db_budget;
@@ -48,7 +49,9 @@ struct app {
     struct conf_sources sources;
     struct conf *conf; /* main thread's reference */
     struct db_budget *budget;
-    struct auth *auth; /* main thread's reference */
+    struct auth *auth;         /* main thread's reference */
+    struct app_config *config; /* reads the settings again, those in the database too */
+    bool config_read;          /* once, with the database's */
     struct hubs *hubs;
     struct rest_catalogs *catalogs;
     struct worker *workers;
@@ -66,8 +69,9 @@ struct app {
 
 /* Makes everything and opens the listening sockets; err says what stood in the way. */
 MUSTCHECK struct app *app_new(const struct conf_sources *, struct conf *, struct err *);
-void app_run(struct app *);  /* until app_stop has come to its end */
-void app_stop(struct app *); /* main thread: graceful; the second call stops at once */
+void app_run(struct app *);         /* until app_stop has come to its end */
+void app_stop(struct app *);        /* main thread: graceful; the second call stops at once */
+void app_read_config(struct app *); /* at the start, as soon as the database answers */
 void app_reload_config(struct app *);
 void app_reload_catalogs(struct app *);
 /* Once running: listens to db-channel (NOTIFY pgrst, 'reload schema'). */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app.h"
+#include "app_config.h"
 #include "auth/auth.h"
 #include "db/pool.h"
 #include "http/server.h"
@@ -58,20 +59,30 @@ static void apply(struct app *app, struct conf *conf, struct auth *auth)
     }
 }
 
-void app_reload_config(struct app *app)
+static void on_config(void *arg, struct conf *conf, const struct err *why)
 {
-    struct err err;
-    if (atomic_load(&app->phase) != APP_RUNNING)
-        return;
-    struct conf *conf = conf_reload(app->conf, &app->sources, &err);
+    struct app *app = arg;
+    struct err err = {0};
     struct auth *auth = conf ? auth_new(conf, &err) : NULL;
+    app->config_read = true;
     if (!auth) {
-        log_error("reload: the settings stay as they were: %s", err.message);
+        log_error("the settings stay as they were: %s", why ? why->message : err.message);
         conf_unref(conf);
         return;
     }
     apply(app, conf, auth);
-    log_info("reload: settings taken over");
+    log_info("settings taken over");
+}
+
+void app_read_config(struct app *app)
+{
+    app_config_read(app->config, app->conf, true, on_config, app);
+}
+
+void app_reload_config(struct app *app)
+{
+    if (atomic_load(&app->phase) == APP_RUNNING)
+        app_config_read(app->config, app->conf, false, on_config, app);
 }
 
 void app_reload_catalogs(struct app *app)
@@ -133,6 +144,10 @@ bool app_ready(struct worker *w, const char **reason)
     }
     if (!db_pool_up(db_pools_own(w->pools, db), reason))
         return false;
+    if (!app->config_read) {
+        *reason = "the settings in the database are not read yet";
+        return false;
+    }
     if (rest_catalogs_state(app->catalogs, STR("")) != REST_CATALOG_LOADED) {
         *reason = "the schema cache is not loaded yet";
         return false;

@@ -108,9 +108,9 @@ int main(int argc, char **argv)
     struct conf *conf = conf_load(&sources, &action, &err);
     if (!conf)
         return fail(&err);
-    int rc = action == CONF_RUN           ? serve(&sources, conf, &signals)
-             : action == CONF_DUMP_SCHEMA ? app_dump_schema(&sources, conf)
-                                          : answer(action, conf);
+    int rc = action == CONF_RUN ? serve(&sources, conf, &signals)
+
+                                : answer(action, conf);
     conf_unref(conf);
     return rc;
 }
