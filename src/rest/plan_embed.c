@@ -252,7 +252,9 @@ bool plan_spreads(struct planner *p, struct plan_node *node)
     for (const struct plan_select *s = node->select; s; s = s->next)
         if (!add_spread(p, &end, s->alias.p ? s->alias : s->field.name))
             return false;
-    for (const struct plan_node *c = node->children; c; c = c->next) {
+    bool all = node->spread == PLAN_SPREAD_ONE && node->spreads &&
+               str_eq(node->spreads->name, STR("*")) && !node->spreads->next;
+    for (const struct plan_node *c = node->children; c && !all; c = c->next) {
         if (c->spread == PLAN_NO_SPREAD && !c->empty && !add_spread(p, &end, plan_shown_name(c)))
             return false;
         for (const struct plan_spread *s = c->spreads; s; s = s->next)
