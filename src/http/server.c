@@ -240,6 +240,10 @@ static bool body_too_slow(const struct peer *p, uint64_t age_us, const struct co
 static void peer_tick(struct peer *p, uint64_t now, const struct conf *conf)
 {
     uint64_t age = now - p->since_us;
+    /* When bytes and the FIN behind them come as one edge, libmicrohttpd reads the bytes, takes the
+     * socket for empty, and never looks again. This is a new edge; unread bytes stay readable. */
+    if (p->fin && p->phase != PEER_BUSY)
+        shutdown(p->fd, SHUT_RD);
     switch (p->phase) {
     case PEER_FRESH:
         if (age > conf->server_timeout_header_us)

@@ -172,7 +172,7 @@ static void survives_garbage(void **state)
         shutdown(fd, SHUT_WR);
         struct heard h = hear_until(fd, NULL, 3000);
         if (h.end == HEAR_TIMEOUT)
-            fail_msg("hangs: %s", garbage[i]);
+            fail_msg("hangs: %zu: %s", i, garbage[i]);
         int status = status_of(&h);
         if (status != 0 && (status < 300 || status > 505) && status != 200)
             fail_msg("%d: %s", status, garbage[i]);
