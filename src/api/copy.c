@@ -33,7 +33,9 @@ static void drop(void *arg)
 
 /* ---- in ---- */
 
-static bool on_body(void *arg, struct str piece, bool at_end)
+static void submit(struct call *call);
+
+static bool on_upload(void *arg, struct str piece, bool at_end)
 {
     struct call *call = arg;
     size_t most = call->worker->conf->copy_max_bytes;
@@ -57,7 +59,7 @@ static bool on_body(void *arg, struct str piece, bool at_end)
 
 static void on_ready(void *arg)
 {
-    static const struct http_body_sink sink = {.on_body = on_body};
+    static const struct http_body_sink sink = {.on_body = on_upload};
     struct call *call = arg;
     if (call->sink_set) {
         http_body_resume(call->req);
@@ -81,6 +83,15 @@ static struct str content_type(const struct call *call)
             return STR("application/octet-stream");
     }
     return STR("text/plain; charset=utf-8");
+}
+
+/* A body of a GET means nothing, but an answer cannot stream before it is read. */
+static bool on_get_body(void *arg, struct str piece, bool at_end)
+{
+    (void)piece;
+    if (at_end)
+        submit(arg);
+    return true;
 }
 
 static bool on_data(void *arg, struct str data)
@@ -196,13 +207,34 @@ static bool read_request(struct call *call, struct err *err)
     return true;
 }
 
-static void run_copy(struct worker *w, struct http_req *req)
+static void submit(struct call *call)
 {
     static const struct db_copy_ops ops = {
         .on_ready = on_ready, .on_data = on_data, .on_done = on_done};
+    struct worker *w = call->worker;
+    struct err err = {.status = 0};
+    struct db_pool *pool = sql_access_pool(w, call->req, &call->options, &err);
+    if (!pool) {
+        sql_access_fail(call->req, &err);
+        return;
+    }
+    const struct db_job_spec spec = {.stmts = &call->stmt,
+                                     .n = 1,
+                                     .travel = DB_EXCLUSIVE,
+                                     .can_write = true,
+                                     .leaves_state = true,
+                                     .timeout_us =
+                                         sql_access_time_left(w, call->req, &call->options),
+                                     .application_name = sql_access_name(call->req)};
+    http_on_gone(call->req, drop, call);
+    call->flow.job = db_submit_copy(pool, &spec, &ops, call);
+}
+
+static void run_copy(struct worker *w, struct http_req *req)
+{
+    static const struct http_body_sink get_sink = {.on_body = on_get_body};
     struct err err = {.status = 0};
     struct call *call = ARENA_NEW(req->arena, struct call);
-    struct db_pool *pool = NULL;
     if (!call) {
         err_set(&err, 503, "53200", "out of memory for this request");
         sql_access_fail(req, &err);
@@ -214,21 +246,12 @@ static void run_copy(struct worker *w, struct http_req *req)
     flow_init(&call->flow, req, &call->out, w->conf->response_buffer);
     call->flow.closed = drop;
     call->flow.arg = call;
-    if (read_request(call, &err))
-        pool = sql_access_pool(w, req, &call->options, &err);
-    if (!pool) {
+    if (!read_request(call, &err))
         sql_access_fail(req, &err);
-        return;
-    }
-    const struct db_job_spec spec = {.stmts = &call->stmt,
-                                     .n = 1,
-                                     .travel = DB_EXCLUSIVE,
-                                     .can_write = true,
-                                     .leaves_state = true,
-                                     .timeout_us = sql_access_time_left(w, req, &call->options),
-                                     .application_name = sql_access_name(req)};
-    http_on_gone(req, drop, call);
-    call->flow.job = db_submit_copy(pool, &spec, &ops, call);
+    else if (call->in)
+        submit(call);
+    else
+        http_body_sink(req, &get_sink, call);
 }
 
 const struct route copy_route = {

@@ -1,6 +1,5 @@
 #include "sql/format.h"
 
-#include "db/value.h"
 #include "json/writer.h"
 
 void sql_format_fields(struct buf *b, const struct db_result *result)
@@ -37,7 +36,7 @@ static void write_value(struct buf *b, const struct sql_reply *r, const struct d
     else if (r->options->raw)
         json_write_string(b, text);
     else
-        db_value_json(b, r->columns[column].type, text);
+        db_value_write(b, &r->columns[column].conv, text);
 }
 
 void sql_format_array(struct buf *b, const struct sql_reply *r, const struct db_result *result,

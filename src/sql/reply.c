@@ -21,16 +21,14 @@ void sql_reply_fini(struct sql_reply *r)
 
 void sql_reply_restart(struct sql_reply *r)
 {
-    uint64_t bytes_max = r->bytes_max;
-    struct sql_column *columns = r->columns;
-    size_t room = r->room_columns;
-    uint64_t *ends = r->ends;
+    struct sql_reply old = *r;
     buf_fini(&r->out.buf);
-    sql_reply_init(r, r->options, r->request, r->arena);
-    r->bytes_max = bytes_max;
-    r->columns = columns;
-    r->room_columns = room;
-    r->ends = ends;
+    sql_reply_init(r, old.options, old.request, old.arena);
+    r->bytes_max = old.bytes_max;
+    r->types = old.types;
+    r->columns = old.columns;
+    r->room_columns = old.room_columns;
+    r->ends = old.ends;
 }
 
 struct str sql_reply_type(const struct sql_reply *r)
@@ -92,7 +90,8 @@ static bool read_columns(struct sql_reply *r, const struct db_result *result)
         struct db_field f = db_result_field(result, i);
         size_t start = keys.n;
         json_write_key(&keys, f.name);
-        r->columns[i] = (struct sql_column){.key = {NULL, keys.n - start}, .type = f.type};
+        r->columns[i] = (struct sql_column){.key = {NULL, keys.n - start},
+                                            .conv = db_value_conv(r->types, f.type)};
     }
     struct str all = arena_str(r->arena, buf_str(&keys));
     buf_fini(&keys);

@@ -6,12 +6,13 @@
 #ifndef PGH_SQL_REPLY_H
 #define PGH_SQL_REPLY_H
 
+#include "db/value.h"
 #include "sql/drain.h"
 #include "sql/request.h"
 
 struct sql_column { /* of the result being written */
     struct str key; /* "name": as JSON; p == NULL: a later column has the same name */
-    db_oid type;
+    struct db_conv conv;
 };
 
 struct sql_reply {
@@ -19,7 +20,8 @@ struct sql_reply {
     const struct sql_request *request;
     struct arena *arena;
     struct drain out;
-    uint64_t bytes_max; /* of the whole reply; 0: any */
+    uint64_t bytes_max;           /* of the whole reply; 0: any */
+    const struct db_types *types; /* of the database; NULL: built-in types only */
 
     /* the reply's own */
     size_t current; /* index of the client's statement whose result is open */

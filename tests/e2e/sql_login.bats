@@ -1,0 +1,167 @@
+#!/usr/bin/env bats
+# Who may use /sql: PostgreSQL logins, by Neon's connection string or HTTP Basic; open mode; off; web pages.
+
+load ../lib/e2e
+
+setup_file() {
+    e2e_start --sql-access login --login-attempts-max 1000 <<'SQL'
+create role alice login password 'a:l@i/c%e';
+create role bob login password 'bob';
+create role "odd user" login password 'pw';
+create role limited login password 'pw' connection limit 1;
+create database second;
+create database "odd db";
+create table mine (a int);
+alter table mine owner to alice;
+SQL
+}
+teardown_file() { e2e_stop; }
+
+neon() { req POST /sql -H "Neon-Connection-String: $1" -d "{\"query\":\"${2:-select current_user::text as u, current_database()::text as d}\"}" "${@:3}"; }
+basic() { req POST /sql -u "$1" -d '{"query":"select current_user::text as u, current_database()::text as d"}' "${@:2}"; }
+error_is() {
+    [ "$status" = "$1" ] || fail "status $status: $body"
+    assert_json --arg c "$2" '.code == $c and (keys | length) == 17'
+}
+
+@test "a login runs as itself" {
+    neon 'postgresql://alice:a%3Al%40i%2Fc%25e@anything.example:1/postgres?sslmode=require'
+    [ "$status" = 200 ] || fail "$body"
+    assert_json '.rows == [{u:"alice",d:"postgres"}]'
+    basic 'alice:a:l@i/c%e'
+    assert_json '.rows == [{u:"alice",d:"postgres"}]'
+    neon 'postgres://bob:bob@x/postgres'
+    assert_json '.rows == [{u:"bob",d:"postgres"}]'
+    neon 'postgres://odd%20user:pw@x'
+    assert_json '.rows == [{u:"odd user",d:"postgres"}]'
+    neon 'postgres://bob:bob@x/postgres' 'select * from mine'
+    error_is 400 42501
+    neon 'postgres://bob:bob@x/postgres' 'reset role; '
+    neon 'postgres://bob:bob@x/postgres' 'set role postgres'
+    error_is 400 42501
+}
+
+@test "percent signs that encode nothing stay" {
+    sql "alter role bob password '100%'" >/dev/null
+    neon 'postgres://bob:100%@x/postgres'
+    [ "$status" = 200 ] || fail "$body"
+    sql "alter role bob password 'bob'" >/dev/null
+}
+
+@test "options and application_name of the string count, nothing else does" {
+    neon 'postgres://bob:bob@x/postgres?options=-c%20my.opt%3Dyes&application_name=myapp&host=evil&port=1&user=alice' \
+        "select current_setting('my.opt') as o, current_setting('application_name') as a, current_user::text as u"
+    assert_json '.rows == [{o:"yes",a:"myapp",u:"bob"}]'
+}
+
+@test "refused logins carry PostgreSQL's own error" {
+    neon 'postgres://alice:wrong@x/postgres'
+    error_is 400 28P01
+    assert_json '.severity == "FATAL" and (.file|type) == "string" and (.routine|type) == "string"'
+    neon 'postgres://nobody:x@x/postgres'
+    error_is 400 28P01
+    neon 'postgres://alice:@x/postgres'
+    [ "$status" = 400 ]
+    neon 'postgres://alice@x/postgres'
+    [ "$status" = 400 ]
+    basic 'bob:'
+    [ "$status" = 400 ]
+    # the right password still works, and a wrong one after it does not
+    neon 'postgres://bob:bob@x/postgres'
+    [ "$status" = 200 ]
+    neon 'postgres://bob:bobb@x/postgres'
+    error_is 400 28P01
+}
+
+@test "other databases are refused, whatever their name says" {
+    neon 'postgres://bob:bob@x/second'
+    error_is 400 3D000
+    neon 'postgres://bob:bob@x/host%3D127.0.0.1%20port%3D1'
+    error_is 400 3D000
+    neon 'postgres://bob:bob@x/postgres%20host%3Devil'
+    error_is 400 3D000
+    SERVER_NAME=two server_start --sql-access login --login-databases postgres,second,none
+    neon 'postgres://bob:bob@x/second'
+    assert_json '.rows == [{u:"bob",d:"second"}]'
+    neon 'postgres://bob:bob@x/none'
+    error_is 400 3D000
+    assert_json '.severity == "FATAL"'
+    server_stop
+    server_use main
+}
+
+@test "no credentials: 401, with a challenge for programs only" {
+    req POST /sql -d '{"query":"select 1"}'
+    error_is 401 28000
+    [ "$(header www-authenticate)" = 'Basic realm="PostgreSQL", charset="UTF-8"' ]
+    req POST /sql -H 'Sec-Fetch-Mode: cors' -d '{"query":"select 1"}'
+    error_is 401 28000
+    ! header www-authenticate
+    req POST /sql -H 'Authorization: Bearer abc' -d '{"query":"select 1"}'
+    error_is 401 28000
+}
+
+@test "garbage connection strings, and very long ones" {
+    for bad in x 'postgres:' 'http://u:p@h/d' 'postgres://' '%' 'postgres://@x/d' 'postgres://:p@x/d'; do
+        neon "$bad"
+        [ "$status" = 400 ] || fail "$bad: $status $body"
+    done
+    long=$(head -c 7000 /dev/zero | tr '\0' a)
+    neon "postgres://bob:$long@x/postgres"
+    error_is 400 28P01
+    SERVER_NAME=big server_start --sql-access login --server-header-memory 128kB
+    long=$(head -c 32768 /dev/zero | tr '\0' a)
+    neon "postgres://bob:$long@x/postgres"
+    [ "$status" = 400 ] || fail "$status $body"
+    neon "postgres://bob:bob@x/postgres?ignored=$long"
+    [ "$status" = 200 ] || fail "$status $body"
+    server_stop
+    server_use main
+}
+
+@test "wrong passwords at rate do not lock out the right one" {
+    seq 1 100 | xargs -P 10 -I{} curl -s -o /dev/null "$SERVER_URL/sql" -H 'Neon-Connection-String: postgres://bob:wrong{}@x/postgres' -d '{"query":"select 1"}' &
+    for i in 1 2 3 4 5 6 7 8 9 10; do
+        neon 'postgres://bob:bob@x/postgres'
+        [ "$status" = 200 ] || fail "$body"
+    done
+    wait
+}
+
+@test "too many connections is PostgreSQL's 53300" {
+    cluster_psql -c "select pg_sleep(0)" >/dev/null
+    PGPASSWORD=pw psql -h 127.0.0.1 -p "$CLUSTER_PORT" -U limited -d postgres -c 'select pg_sleep(3)' >/dev/null &
+    one() { [ "$(sql "select count(*) from pg_stat_activity where usename = 'limited'")" = 1 ]; }
+    poll_until 5 one
+    neon 'postgres://limited:pw@x/postgres'
+    error_is 400 53300
+    wait
+}
+
+@test "web pages are kept out" {
+    req POST /sql -H 'Origin: https://evil.example' -u bob:bob -d '{"query":"select 1"}'
+    [ "$status" = 403 ]
+    assert_json 'keys | length == 17'
+    req POST /sql -H 'Sec-Fetch-Site: cross-site' -u bob:bob -d '{"query":"select 1"}'
+    [ "$status" = 403 ]
+    req POST /sql -H "Origin: $SERVER_URL" -u bob:bob -d '{"query":"select 1"}'
+    [ "$status" = 200 ]
+}
+
+@test "open mode: foreign Host 421; credentials are not looked at" {
+    SERVER_NAME=open server_start --sql-access open
+    req POST /sql -d '{"query":"select current_user::text as u"}'
+    assert_json '.rows == [{u:"postgres"}]'
+    req POST /sql -H 'Host: evil.example' -d '{"query":"select 1"}'
+    [ "$status" = 421 ]
+    req POST /sql -H 'Host: localhost:99' -d '{"query":"select 1"}'
+    [ "$status" = 200 ]
+    server_stop
+    SERVER_NAME=off server_start --sql-access off
+    req POST /sql -d '{"query":"select 1"}'
+    [ "$status" = 404 ]
+    req GET '/copy?query=copy+mine+to+stdout'
+    [ "$status" = 404 ]
+    server_stop
+    server_use main
+}
