@@ -286,7 +286,7 @@ void http_body_sink(struct http_req *r, const struct http_body_sink *sink, void 
     struct request *q = request_of(r);
     q->sink = sink;
     q->sink_arg = arg;
-    if (!q->in_handler && q->suspended && !q->body_done)
+    if (!q->in_handler)
         request_resume(q);
 }
 
@@ -300,7 +300,7 @@ void http_body_resume(struct http_req *r)
         sink_give(q, buf_str(&out), false);
         buf_fini(&out);
     }
-    if (!q->sink_full && !q->in_handler && !q->body_done)
+    if (!q->sink_full && !q->sink_ended && !q->in_handler)
         request_resume(q);
 }
 
@@ -349,7 +349,8 @@ static void first_call(struct request *q, const char *method, const char *versio
         q->discard = true;
         if (q->no_discard || (q->body_expected && !request_body_short(q)))
             request_fail(q, &err); /* past libmicrohttpd, since the body is not done */
-    } else if (q->pub.route->flags & ROUTE_BODY_STREAM && !head_is_options_here(q)) {
+    } else if (q->pub.route->flags & ROUTE_BODY_STREAM && q->body_expected &&
+               !head_is_options_here(q)) {
         q->pub.received_us = q->began_us;
         request_run(q);
     }
@@ -383,10 +384,8 @@ static void final_call(struct request *q)
         return; /* while its body came in */
     if (!q->failed && q->inflater && !q->discard && !inflater_end(q->inflater, &err))
         keep_failure(q, &err);
-    if (q->state == REQ_RUNNING && !q->failed) {
-        sink_give(q, STR(""), true);
-        return;
-    }
+    if (q->state == REQ_RUNNING && !q->failed)
+        return; /* after_call tells the sink */
     if (q->state == REQ_RUNNING)
         tell_gone(q);
     if (q->failed) {
@@ -407,6 +406,11 @@ static void final_call(struct request *q)
 /* What libmicrohttpd shall do with the connection now. */
 static enum MHD_Result after_call(struct request *q)
 {
+    if (q->state == REQ_RUNNING && q->body_done && q->sink && !q->sink_full && !q->sink_ended) {
+        q->in_handler = true;
+        sink_give(q, STR(""), true);
+        q->in_handler = false;
+    }
     if (q->taken || q->abort)
         return MHD_NO;
     if (q->state == REQ_ANSWERED && q->body_done) {
