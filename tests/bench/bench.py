@@ -133,7 +133,7 @@ class Pgbench:
 
     def run(self, seconds):
         out = subprocess.run([os.environ['CLUSTER_BIN'] + '/pgbench', '-n', '-M', self.mode(), '-c', str(args.connections), '-j', '1',
-                              '-T', str(max(1, round(seconds))), '-f', self.file, '-P', '1', os.environ['CLUSTER_URI']],
+                              '-T', str(max(3, round(seconds))), '-f', self.file, '-P', '1', os.environ['CLUSTER_URI']],
                              capture_output=True, text=True, timeout=seconds + 60)
         tps = re.search(r'tps = ([\d.]+)', out.stdout)
         if out.returncode or not tps:
