@@ -220,10 +220,8 @@ void conn_became_idle(struct conn *c)
     }
     if (c->n_placed) /* a COPY waits for the pipeline to be empty */
         flush_later(c);
-    if (c->pool->waiting.n)
+    if (c->pool->waiting.n || c->pool->pools->draining)
         pool_pump_later(c->pool);
-    if (c->pool->pools->draining)
-        pools_check_drained(c->pool->pools);
 }
 
 /* ---- cancelling ---- */

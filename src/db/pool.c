@@ -86,9 +86,21 @@ static void pump(struct db_pool *p)
         grow(p);
 }
 
+static void close_idle(struct db_pool *p);
+
+void pool_drain(struct db_pool *p)
+{
+    if (p->waiting.n == 0)
+        close_idle(p);
+    pools_check_drained(p->pools);
+}
+
 static void on_pump(void *arg)
 {
-    pump(arg);
+    struct db_pool *p = arg;
+    pump(p);
+    if (p->pools->draining)
+        pool_drain(p);
 }
 
 void pool_pump_later(struct db_pool *p)

@@ -238,16 +238,7 @@ void db_pools_drain(struct db_pools *pools, void (*fn)(void *), void *arg)
     pools->drained_arg = arg;
     for (struct db_pool *p = pools->first, *following; p; p = following) {
         following = p->next;
-        if (p->waiting.n)
-            continue; /* closes its connections one by one when nothing waits */
-        for (struct conn *c = p->conns, *next; c; c = next) {
-            next = c->next;
-            c->retire = true;
-            if (conn_idle(c) || c->state == CONN_CONNECTING) {
-                p->n_connecting -= c->state == CONN_CONNECTING;
-                conn_close(c);
-            }
-        }
+        pool_drain(p);
     }
     pools_check_drained(pools);
 }
