@@ -238,7 +238,7 @@ static bool find_role(const struct jspath *path, struct arena *a, struct str cla
 bool jwt_read(const struct jwt_rules *rules, struct arena *a, struct str token,
               struct token_facts *out, struct err *err)
 {
-    struct str part[3], payload;
+    struct str part[3] = {{0}}, payload;
     struct buf json;
     *out = (struct token_facts){0};
     if (!split(token, part, err) || !check_signature(rules, a, part, err) ||

@@ -59,8 +59,10 @@ static void take_out(struct token_cache *c, struct entry *e)
 
 void token_cache_clear(struct token_cache *c)
 {
-    while (c->oldest)
-        take_out(c, c->oldest);
+    for (struct entry *e = c->oldest, *newer; e; e = newer) {
+        newer = e->newer;
+        take_out(c, e);
+    }
     assert(c->count == 0);
 }
 

@@ -352,7 +352,7 @@ static struct conf_values *find_section(const struct conf_raw *raw, const char *
  * them. */
 static bool keep_sections(struct conf_loaded *l, const struct conf_loaded *old, struct err *err)
 {
-    struct conf_values *kept[CONF_DATABASES_MAX];
+    struct conf_values *kept[CONF_DATABASES_MAX] = {NULL};
     for (size_t i = 0; i < l->raw.n_sections; i++)
         if (!find_section(&old->raw, l->raw.sections[i]->section))
             log_warn("database %s: new, but this takes a restart", l->raw.sections[i]->section);
