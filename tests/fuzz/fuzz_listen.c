@@ -70,8 +70,8 @@ static void fuzz_event(struct str text)
 {
     struct buf scratch;
     struct str channel;
-    if (!str_next(&text, '\n', &channel) || channel.n == 0 || memchr(text.p, 0, text.n) ||
-        memchr(channel.p, 0, channel.n))
+    if (!str_next(&text, '\n', &channel) || channel.n == 0 ||
+        (text.n > 0 && memchr(text.p, 0, text.n)) || memchr(channel.p, 0, channel.n))
         return;
     buf_init(&scratch, BUF_NO_CEILING);
     struct sse_event e = {{0x5f3a9c1e, 17}, channel, text, 1};
