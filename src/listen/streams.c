@@ -449,6 +449,12 @@ static void expire(struct streams *o)
     }
 }
 
+static void set_tick(struct streams *o)
+{
+    uint64_t us = o->slot_us < TICK_MAX_US ? o->slot_us : TICK_MAX_US;
+    loop_timer_set(&o->tick, us > TICK_MIN_US ? us : TICK_MIN_US);
+}
+
 static void on_tick(void *arg)
 {
     struct streams *o = arg;
@@ -458,14 +464,14 @@ static void on_tick(void *arg)
     while (o->closing.first && o->closing.first->due <= now)
         destroy(o->closing.first);
     if (o->stats.open > 0)
-        loop_timer_set(&o->tick, o->slot_us < TICK_MAX_US ? o->slot_us : TICK_MAX_US);
+        set_tick(o);
 }
 
 /* ---- life ---- */
 
 void streams_reconfigure(struct streams *o, uint64_t heartbeat_us)
 {
-    o->slot_us = heartbeat_us / SLOTS > TICK_MIN_US ? heartbeat_us / SLOTS : TICK_MIN_US;
+    o->slot_us = heartbeat_us / SLOTS > 0 ? heartbeat_us / SLOTS : 1;
 }
 
 struct streams *streams_new(const struct streams_spec *spec, struct err *err)
@@ -551,7 +557,7 @@ void streams_add(struct streams *o, const struct stream_spec *spec)
     if (o->stats.open++ == 0 && !loop_timer_pending(&o->tick)) {
         o->slot_due_us = loop_now_us(o->loop) + o->slot_us;
         o->expiry_done = unix_now();
-        loop_timer_set(&o->tick, o->slot_us < TICK_MAX_US ? o->slot_us : TICK_MAX_US);
+        set_tick(o);
     }
     o->stats.opened++;
     atomic_fetch_add_explicit(o->total, 1, memory_order_relaxed);

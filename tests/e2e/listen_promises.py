@@ -8,7 +8,7 @@ import time
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from sse import Bad, Sql, Stream, equal, literal, main, quoted, wait_until  # noqa: E402
+from sse import Bad, Reader, Sql, Stream, equal, literal, main, quoted, wait_until  # noqa: E402
 
 
 def at(channel, **params):
@@ -216,7 +216,9 @@ def overflow():
     if dropped < 1000:
         raise Bad(f"only {dropped} were dropped")
     at_marker = max(i for i, e in enumerate(got) if e.event == "overflow")
-    equal(len(got) - at_marker - 1, 10, "kept behind the marker")
+    kept = len(got) - at_marker - 1
+    if kept not in (10, 11):  # 10 in the ring, and one written together with the marker
+        raise Bad(f"{kept} are kept behind the marker")
 
 
 def overflow_whole_burst_fits():
@@ -255,11 +257,11 @@ def slow_is_alone():
     """A stuck client costs its neighbours nothing: they see everything."""
     sql = Sql()
     stuck = [Stream("/listen/slow", rcvbuf=4096) for _ in range(4)]
-    reader = Stream("/listen/slow")
+    reader = Reader(Stream("/listen/slow"), lambda e: e.payload == "end")
     for i in range(100):
         sql(f"do $$ begin for i in 1..50 loop perform pg_notify('slow', {i} || '.' || i || repeat('x', 100)); end loop; end $$")
     sql("notify slow, 'end'")
-    got = reader.until(lambda e: e.payload == "end")
+    got = reader.result()
     equal(len(got), 5001)
     equal({e.event for e in got}, {"message"})
     del stuck
@@ -402,11 +404,7 @@ def pipelined():
     k = socket.socket()
     k.connect(("127.0.0.1", int(os.environ["SERVER_PORT"])))
     k.sendall(b"GET /listen/pipe HTTP/1.1\r\nHost: localhost\r\n\r\n" b"GET /listen/pipe HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    s = Stream.__new__(Stream)
-    s.sock, s.raw, s.text, s.chunked, s.events, s.comments, s.blocks = k, b"", b"", False, [], 0, 0
-    s.last_id = s.first_id = s.status = None
-    s.eof = s.finished = False
-    s.head()
+    s = Stream.adopt(k)
     Sql()("notify pipe, '1'")
     equal(s.next().payload, "1")
     s.silent(0.2)
@@ -424,11 +422,7 @@ def behind_keep_alive():
         got += k.recv(4096)
     assert b"404" in got.split(b"\r\n")[0], got
     k.sendall(b"GET /listen/second HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    s = Stream.__new__(Stream)
-    s.sock, s.raw, s.text, s.chunked, s.events, s.comments, s.blocks = k, b"", b"", False, [], 0, 0
-    s.last_id = s.first_id = s.status = None
-    s.eof = s.finished = False
-    s.head()
+    s = Stream.adopt(k)
     Sql()("notify second, '1'")
     equal(s.next().payload, "1")
 

@@ -14,6 +14,7 @@ import os
 import select
 import socket
 import subprocess
+import threading
 import time
 
 PORT = int(os.environ.get("SERVER_PORT", "3000"))
@@ -79,7 +80,6 @@ class Stream:
             self.parse()
             if self.blocks == 0 and not self.fill(deadline):
                 raise Bad("no first block")
-        self.first_id = self.last_id
         return self
 
     def fill(self, deadline):
@@ -150,6 +150,8 @@ class Stream:
             self.events.append(Event(event, "\n".join(data), self.last_id))
         elif event:
             raise Bad(f"event without data: {block!r}")
+        if self.blocks == 1:
+            self.first_id = self.last_id
 
     def next(self, timeout=5):
         deadline = time.monotonic() + timeout
@@ -189,6 +191,36 @@ class Stream:
 
     def close(self):
         self.sock.close()
+
+    def adopt(sock):
+        """A stream whose request was already sent on this socket."""
+        s = Stream.__new__(Stream)
+        s.sock, s.raw, s.text, s.chunked, s.events, s.comments, s.blocks = sock, b"", b"", False, [], 0, 0
+        s.last_id = s.first_id = s.status = None
+        s.eof = s.finished = False
+        return s.head()
+
+
+class Reader(threading.Thread):
+    """Reads a stream all the time, until an event is the wanted one."""
+
+    def __init__(self, stream, wanted, timeout=30):
+        super().__init__(daemon=True)
+        self.args, self.got, self.error = (wanted, timeout), None, None
+        self.stream = stream
+        self.start()
+
+    def run(self):
+        try:
+            self.got = self.stream.until(*self.args)
+        except Exception as e:  # shown by result()
+            self.error = e
+
+    def result(self):
+        self.join()
+        if self.error:
+            raise self.error
+        return self.got
 
 
 class Sql:
