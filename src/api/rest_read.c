@@ -8,6 +8,42 @@ static bool limited(const struct rest_run *run)
            r->limit_zero;
 }
 
+/* "Plan Rows" of EXPLAIN (FORMAT JSON): the first one is the topmost node's. */
+static int64_t plan_rows(struct str text)
+{
+    static const char key[] = "\"Plan Rows\": ";
+    const char *at = text.n ? memmem(text.p, text.n, key, sizeof key - 1) : NULL;
+    int64_t rows;
+    if (!at)
+        return -1;
+    struct str digits = {at + sizeof key - 1, 0};
+    while (digits.p + digits.n < text.p + text.n && digits.p[digits.n] >= '0' &&
+           digits.p[digits.n] <= '9')
+        digits.n++;
+    return str_i64(digits, &rows) ? rows : -1;
+}
+
+/* The planner's guess: all there is for count=planned; for an estimate it counts when more rows
+ * were found than a page may have. */
+static void take_planned(struct rest_run *run, int64_t planned)
+{
+    struct rest_row *row = &run->row;
+    if (run->request.prefs.count == REST_COUNT_PLANNED)
+        row->total = planned;
+    else if (planned > row->total &&
+             (run->conf->db_max_rows == 0 || row->total > (int64_t)run->conf->db_max_rows))
+        row->total = planned;
+}
+
+static bool on_result(struct rest_run *run, size_t stmt, const struct db_result *r)
+{
+    if (stmt == run->main)
+        rest_run_read_main(run, r);
+    else if (stmt > run->main && db_result_rows(r) > 0)
+        take_planned(run, plan_rows(db_result_value(r, 0, 0)));
+    return true;
+}
+
 static void on_done(struct rest_run *run)
 {
     const struct rest_request *r = &run->request;
@@ -61,13 +97,21 @@ static bool make_group(struct rest_run *run, struct err *err)
         return false;
     rest_run_sql(run, &sql);
     sqlgen_read(&sql, &read);
-    return rest_run_add(run, &sql, true, err);
+    if (!rest_run_add(run, &sql, true, err))
+        return false;
+    if (run->handler.plan ||
+        (read.count != REST_COUNT_PLANNED && read.count != REST_COUNT_ESTIMATED))
+        return true;
+    rest_run_sql(run, &sql);
+    sqlgen_read_planned(&sql, run->plan.root);
+    return rest_run_add(run, &sql, false, err);
 }
 
 void rest_read_start(struct rest_run *run)
 {
     struct err err = {0};
     run->on_done = on_done;
+    run->on_result = on_result;
     if (!make_plan(run, &err) || !make_group(run, &err)) {
         rest_run_fail(run, &err);
         return;

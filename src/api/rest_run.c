@@ -8,8 +8,9 @@
 #include "http/route.h"
 #include "json/writer.h"
 
-#define SQL_MAX (8u * 1024 * 1024)  /* one statement's text */
-#define HEADERS_MAX (256u * 1024)   /* request.headers and request.cookies as JSON */
+#define SQL_MAX (8u * 1024 * 1024) /* one statement's text */
+#define HEADERS_MAX (256u * 1024)  /* request.headers and request.cookies as JSON */
+#define BYTEA_OID 17
 #define RESPONSE_DEFAULT (1u << 30) /* PostgreSQL's own limit of a value */
 
 static uint64_t clock_us(void)
@@ -447,21 +448,45 @@ static int64_t number(const struct db_result *r, size_t column)
     return text.n > 0 && str_i64(text, &v) ? v : -1;
 }
 
-void rest_run_read_row(struct rest_run *run, const struct db_result *r)
+static int hex_value(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The body of a handler that makes bytea comes as \x6869 (PostgreSQL docs, "bytea Hex Format"). */
+static void add_body(struct buf *body, struct str value, db_oid type)
+{
+    if (type != BYTEA_OID || !str_starts(value, STR("\\x")) || value.n % 2 != 0) {
+        buf_adds(body, value);
+        return;
+    }
+    char *to = buf_reserve(body, value.n / 2);
+    size_t n = 0;
+    for (size_t i = 2; to && i + 1 < value.n; i += 2) {
+        int high = hex_value(value.p[i]), low = hex_value(value.p[i + 1]);
+        if (high < 0 || low < 0)
+            break;
+        to[n++] = (char)(high << 4 | low);
+    }
+    body->n += n;
+}
+
+static void read_row(struct rest_run *run, const struct db_result *r)
 {
     struct rest_row *row = &run->row;
-    size_t columns = db_result_columns(r);
-    if (db_result_rows(r) == 0 || columns <= SQLGEN_INSERTED)
+    size_t shift = run->write.table ? 1 : 0; /* a write's location stands before its body */
+    if (db_result_rows(r) == 0 || db_result_columns(r) <= SQLGEN_INSERTED + shift)
         return;
     int64_t page = number(r, SQLGEN_PAGE);
     row->seen = true;
     row->total = number(r, SQLGEN_TOTAL);
     row->page = page < 0 ? 0 : (uint64_t)page;
-    row->inserted = number(r, SQLGEN_INSERTED);
-    buf_adds(&row->body, db_result_value(r, 0, SQLGEN_BODY));
-    row->headers = arena_str(run->arena, db_result_value(r, 0, SQLGEN_HEADERS));
-    row->status = arena_str(run->arena, db_result_value(r, 0, SQLGEN_STATUS));
-    if (columns > SQLGEN_LOCATION)
+    row->inserted = number(r, SQLGEN_INSERTED + shift);
+    add_body(&row->body, db_result_value(r, 0, SQLGEN_BODY + shift),
+             db_result_field(r, SQLGEN_BODY + shift).type);
+    row->headers = arena_str(run->arena, db_result_value(r, 0, SQLGEN_HEADERS + shift));
+    row->status = arena_str(run->arena, db_result_value(r, 0, SQLGEN_STATUS + shift));
+    if (shift)
         row->location = arena_str(run->arena, db_result_value(r, 0, SQLGEN_LOCATION));
 }
 
@@ -474,17 +499,21 @@ static void read_plan(struct rest_run *run, const struct db_result *r)
     }
 }
 
+void rest_run_read_main(struct rest_run *run, const struct db_result *r)
+{
+    if (run->handler.plan)
+        read_plan(run, r);
+    else
+        read_row(run, r);
+}
+
 static bool on_result(void *arg, size_t stmt, const struct db_result *r)
 {
     struct rest_run *run = arg;
     if (run->on_result)
         return run->on_result(run, stmt, r);
-    if (stmt == run->main) {
-        if (run->handler.plan)
-            read_plan(run, r);
-        else
-            rest_run_read_row(run, r);
-    }
+    if (stmt == run->main)
+        rest_run_read_main(run, r);
     return true;
 }
 

@@ -102,10 +102,11 @@ MUSTCHECK bool rest_run_settings(struct rest_run *, const struct rest_run_mode *
 void rest_run_sql(struct rest_run *, struct sql *);
 MUSTCHECK bool rest_run_add(struct rest_run *, struct sql *, bool is_main, struct err *);
 
-/* Sends the group. Without an on_result the main statement's row is read by rest_run_row (or, when
- * a plan was asked for, its lines). */
+/* Sends the group. Without an on_result of the action's own, rest_run_read_main gets what the
+ * main statement gives. */
 void rest_run_submit(struct rest_run *);
-void rest_run_read_row(struct rest_run *, const struct db_result *);
+/* What the main statement gave: its row, or the lines of its plan. */
+void rest_run_read_main(struct rest_run *, const struct db_result *);
 
 /* Headers that every successful answer has: Vary, Preference-Applied, Warning, Server-Timing; and
  * Content-Profile when there is a Content-Type. */

@@ -102,6 +102,15 @@ static struct str element_type(struct str type)
     return (struct str){type.p, type.n - 2};
 }
 
+/* Types of parameters as they are called under the request's search_path. */
+static struct str param_type(const struct catalog_routine *r, struct str type)
+{
+    size_t n = r->schema.n;
+    if (type.n > n + 1 && type.p[n] == '.' && memcmp(type.p, r->schema.p, n) == 0)
+        return str_from(type, n + 1);
+    return type;
+}
+
 /* "type", "format" and, of arrays, "items". */
 static void typed(struct buf *b, struct str type)
 {
@@ -157,18 +166,25 @@ static bool is_key(const struct catalog_table *t, struct str column)
     return false;
 }
 
-static const struct catalog_fk *foreign_key(const struct catalog_table *t, struct str column)
+/* The relationship by this column alone; one to a table rather than to a view over it. */
+static const struct catalog_rel *foreign_key(const struct catalog_table *t, struct str column)
 {
-    for (size_t i = 0; i < t->n_fks; i++)
-        if (str_eq(t->fks[i].column, column))
-            return &t->fks[i];
-    return NULL;
+    const struct catalog_rel *found = NULL;
+    for (size_t i = 0; i < t->n_rels; i++) {
+        const struct catalog_rel *r = t->rels[i];
+        bool single =
+            (r->cardinality == CATALOG_M2O || (r->cardinality == CATALOG_O2O && !r->parent)) &&
+            r->pairs.n == 1 && str_eq(r->pairs.v[0].here, column);
+        if (single && (!found || (found->foreign_is_view && !r->foreign_is_view)))
+            found = r;
+    }
+    return found;
 }
 
 static void column_description(struct buf *b, const struct catalog_table *t,
                                const struct catalog_column *c)
 {
-    const struct catalog_fk *fk = foreign_key(t, c->name);
+    const struct catalog_rel *fk = foreign_key(t, c->name);
     bool pk = is_key(t, c->name);
     if (!pk && !fk) {
         member(b, "description", c->description);
@@ -187,11 +203,11 @@ static void column_description(struct buf *b, const struct catalog_table *t,
         BUF_LIT(b, "\\nThis is a Foreign Key to `");
         json_write_escaped(b, fk->foreign.name);
         buf_char(b, '.');
-        json_write_escaped(b, fk->foreign_column);
+        json_write_escaped(b, fk->pairs.v[0].there);
         BUF_LIT(b, "`.<fk table='");
         json_write_escaped(b, fk->foreign.name);
         BUF_LIT(b, "' column='");
-        json_write_escaped(b, fk->foreign_column);
+        json_write_escaped(b, fk->pairs.v[0].there);
         BUF_LIT(b, "'/>");
     }
     buf_char(b, '"');
@@ -417,10 +433,12 @@ static void routine_head(struct buf *b, const char *method, const struct catalog
     raw(b, "\"produces\":[" MIME_JSON "," MIME_OBJECTS "],\"parameters\":[");
 }
 
-static void query_param(struct buf *b, const struct catalog_param *p)
+static void query_param(struct buf *b, const struct catalog_routine *r,
+                        const struct catalog_param *p)
 {
-    const char *swagger = swagger_type(p->type);
-    bool list = p->variadic && array_type(p->type);
+    struct str type = param_type(r, p->type);
+    const char *swagger = swagger_type(type);
+    bool list = p->variadic && array_type(type);
     open_object(b);
     member(b, "name", p->name);
     raw(b, p->required ? "\"required\":true" : "\"required\":false");
@@ -428,15 +446,15 @@ static void query_param(struct buf *b, const struct catalog_param *p)
     if (!list) {
         member(b, "type",
                swagger && strcmp(swagger, "array") != 0 ? str_of(swagger) : STR("string"));
-        member(b, "format", swagger_format(p->type));
+        member(b, "format", swagger_format(type));
     } else {
-        const char *inner = swagger_type(element_type(p->type));
+        const char *inner = swagger_type(element_type(type));
         raw(b, "\"type\":\"array\",\"collectionFormat\":\"multi\"");
         key(b, "items");
         open_object(b);
         if (inner)
             member(b, "type", str_of(inner));
-        member(b, "format", swagger_format(element_type(p->type)));
+        member(b, "format", swagger_format(element_type(type)));
         buf_char(b, '}');
     }
     buf_char(b, '}');
@@ -452,7 +470,7 @@ static void body_params(struct buf *b, const struct catalog_routine *r)
     for (size_t i = 0; i < r->n_params; i++) {
         key_str(b, r->params[i].name);
         open_object(b);
-        typed(b, r->params[i].type);
+        typed(b, param_type(r, r->params[i].type));
         buf_char(b, '}');
     }
     buf_char(b, '}');
@@ -478,7 +496,7 @@ static void routine_path(struct buf *b, const struct catalog_routine *r)
     if (r->volatility != CATALOG_VOLATILE) {
         routine_head(b, "get", r);
         for (size_t i = 0; i < r->n_params; i++)
-            query_param(b, &r->params[i]);
+            query_param(b, r, &r->params[i]);
         BUF_LIT(b, "],\"responses\":{\"200\":{\"description\":\"OK\"}}}");
     }
     routine_head(b, "post", r);

@@ -180,10 +180,17 @@ static bool whole_value(struct parser *p, struct str *out)
     return true;
 }
 
+/* Closing parentheses too many are overlooked, as PostgREST does; anything else is not. */
+static bool at_end(struct parser *p)
+{
+    while (parse_accept(p, ')'))
+        continue;
+    return parse_end(p) || parse_fail(p, p->pos, '\'', "end of input");
+}
+
 bool parse_operation(struct parser *p, struct rest_filter *out)
 {
-    return operation(p, out, whole_value) &&
-           (parse_end(p) || parse_fail(p, p->pos, '\'', "end of input"));
+    return operation(p, out, whole_value) && at_end(p);
 }
 
 /* Is this ["not."] ("and"|"or") "("? Then it is taken, and the parenthesis with it. */
@@ -269,5 +276,5 @@ bool parse_logic(struct parser *p, const struct rest_logic **out)
     }
     if (!tree_children(p, 0, node))
         return false;
-    return parse_end(p) || parse_fail(p, p->pos, '\'', "end of input");
+    return at_end(p);
 }

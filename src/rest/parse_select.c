@@ -115,6 +115,14 @@ static bool select_item(struct parser *p, unsigned depth, struct rest_select *it
     return field_tail(p, item);
 }
 
+/* What PostgREST does not look at any more: text behind the closing parenthesis of an embed, or
+ * behind one parenthesis too many. Deployed clients have such typing errors in them. */
+static bool ends_select(const struct parser *p, const struct rest_select *item)
+{
+    return parse_peek(p) == ')' ||
+           (item->kind != REST_SELECT_FIELD && !parse_end(p) && parse_peek(p) != ',');
+}
+
 static bool select_list(struct parser *p, unsigned depth, const struct rest_select **out)
 {
     const struct rest_select **tail = out;
@@ -126,6 +134,8 @@ static bool select_list(struct parser *p, unsigned depth, const struct rest_sele
         if (!item || !select_item(p, depth, item))
             return false;
         parse_spaces(p);
+        if (depth == 0 && ends_select(p, item))
+            p->pos = p->text.n;
         if (!parse_end(p) && parse_peek(p) != ',' && (depth == 0 || parse_peek(p) != ')')) {
             bool bare = item->kind == REST_SELECT_FIELD && !item->cast.p && !item->aggregate;
             return parse_fail(p, p->pos, '\'',

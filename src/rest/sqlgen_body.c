@@ -156,7 +156,6 @@ void sqlgen_settings(struct sql *s, const struct sqlgen_settings *in)
         set(s, "timezone", in->timezone);
     set_all(s, in->function_settings);
     for (size_t i = 0; i < in->conf->n_app_settings; i++)
-        set_named(s,
-                  arena_printf(s->arena, "app.settings.%s", in->conf->app_settings[i].name),
+        set_named(s, arena_printf(s->arena, "app.settings.%s", in->conf->app_settings[i].name),
                   in->conf->app_settings[i].value);
 }

@@ -342,14 +342,15 @@ void sqlgen_write(struct sql *sql, const struct sqlgen_write *in)
     sql_lit(sql, ") SELECT '' AS total_result_set, ");
     sql_lit(sql, rows);
     sql_lit(sql, " AS page_total, ");
+    location(sql, w);
+    sql_lit(sql, ", ");
     sqlgen_body(sql, in->handler, NULL);
     sql_lit(sql, " AS body, ");
     sqlgen_response_settings(sql);
     sql_lit(sql, plan_write_counts_inserted(w)
                      ? ", nullif(current_setting('pgrst.inserted', true), '')::int"
                      : ", ''");
-    sql_lit(sql, " AS response_inserted, ");
-    location(sql, w);
+    sql_lit(sql, " AS response_inserted");
     checks(sql, in->handler, w->action == REST_UPSERT, w->max_affected, rows);
     sql_lit(sql, " FROM (");
     if (in->handler->body == SQLGEN_NONE)

@@ -19,15 +19,17 @@
 #include "rest/rpc.h"
 #include "rest/sqlgen.h"
 
-/* Columns of the result of a write or a call. */
+/* Columns of the result of a read or a call. A write has the key of its row as JSON,
+ * [["id","eq.1"],...] or NULL, as a further column at SQLGEN_LOCATION; the others follow behind it.
+ */
 enum {
     SQLGEN_TOTAL,
     SQLGEN_PAGE,
     SQLGEN_BODY,
+    SQLGEN_LOCATION = SQLGEN_BODY,
     SQLGEN_HEADERS,
     SQLGEN_STATUS,
-    SQLGEN_INSERTED,
-    SQLGEN_LOCATION, /* JSON: [["id","eq.1"],...], NULL when there is none; writes only */
+    SQLGEN_INSERTED
 };
 
 struct sqlgen_write {
