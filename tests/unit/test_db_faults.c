@@ -176,7 +176,7 @@ static void test_logins(void **state)
     assert_string_equal(q.text, "ann");
     /* no more than so many in a second from one address; a pool that exists costs nothing */
     conf.login_attempts_max = 3;
-    char password[24];
+    char password[32];
     int busy = 0;
     for (int i = 0; i < 20; i++) {
         snprintf(password, sizeof password, "wrong%d", i % 100);
