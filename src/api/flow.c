@@ -41,7 +41,7 @@ void flow_filled(struct flow *f, struct str content_type)
         return;
     }
     f->streaming = true;
-    http_stream(f->req, 200, content_type, &source, f);
+    http_stream(f->req, f->status ? f->status : 200, content_type, &source, f);
 }
 
 void flow_end(struct flow *f, bool whole)

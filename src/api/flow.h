@@ -17,6 +17,7 @@ struct flow {
     size_t hold;               /* bytes */
     void (*closed)(void *arg); /* streaming: sent, or the client left; calls flow_drop */
     void *arg;
+    int status; /* of a stream; 0: 200 */
     bool streaming;
     bool paused; /* the job is */
     bool ended;  /* nothing more will be put in */

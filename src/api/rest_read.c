@@ -1,5 +1,10 @@
-/* rest_read: GET and HEAD of a relation. */
-#include "api/rest_run.h"
+/* rest_read: GET and HEAD of a relation.
+ *
+ * Two shapes of the same answer, chosen before anything is sent. Aggregate: PostgreSQL makes the
+ * whole body in one row; for what is small by its nature: a key, a limit, aggregates, media types
+ * other than plain JSON. Rows: one row of JSON at a time, joined here as json_agg joins them; held
+ * while it fits into response-buffer, streamed from then on, so that memory stays bounded. */
+#include "api/rest_read.h"
 
 static bool limited(const struct rest_run *run)
 {
@@ -8,61 +13,80 @@ static bool limited(const struct rest_run *run)
            r->limit_zero;
 }
 
-/* "Plan Rows" of EXPLAIN (FORMAT JSON): the first one is the topmost node's. */
-static int64_t plan_rows(struct str text)
+/* ---- what counts ---- */
+
+/* "Plan Rows" of EXPLAIN's outermost node: its keys come before those of the nodes below, and a
+ * quotation mark inside a string is escaped. */
+static int64_t plan_rows(struct str json)
 {
     static const char key[] = "\"Plan Rows\": ";
-    const char *at = text.n ? memmem(text.p, text.n, key, sizeof key - 1) : NULL;
-    int64_t rows;
+    const char *at = json.n ? memmem(json.p, json.n, key, sizeof key - 1) : NULL;
+    uint64_t rows;
     if (!at)
         return -1;
-    struct str digits = {at + sizeof key - 1, 0};
-    while (digits.p + digits.n < text.p + text.n && digits.p[digits.n] >= '0' &&
-           digits.p[digits.n] <= '9')
-        digits.n++;
-    return str_i64(digits, &rows) ? rows : -1;
+    struct str number = str_from(json, (size_t)(at - json.p) + sizeof key - 1);
+    size_t n = 0;
+    while (n < number.n && number.p[n] >= '0' && number.p[n] <= '9')
+        n++;
+    return str_u64((struct str){number.p, n}, INT64_MAX, &rows) ? (int64_t)rows : -1;
 }
 
-/* The planner's guess: all there is for count=planned; for an estimate it counts when more rows
- * were found than a page may have. */
-static void take_planned(struct rest_run *run, int64_t planned)
+void rest_read_count(struct rest_run *run, const struct db_result *r)
 {
-    struct rest_row *row = &run->row;
+    int64_t planned = db_result_rows(r) ? plan_rows(db_result_value(r, 0, 0)) : -1;
+    int64_t *total = &run->row.total;
     if (run->request.prefs.count == REST_COUNT_PLANNED)
-        row->total = planned;
-    else if (planned > row->total &&
-             (run->conf->db_max_rows == 0 || row->total > (int64_t)run->conf->db_max_rows))
-        row->total = planned;
+        *total = planned;
+    else if (planned > *total &&
+             (run->conf->db_max_rows == 0 || *total > (int64_t)run->conf->db_max_rows))
+        *total = planned;
+}
+
+bool rest_read_planned(const struct rest_run *run)
+{
+    enum rest_count count = run->request.prefs.count;
+    return !run->handler.plan && (count == REST_COUNT_PLANNED || count == REST_COUNT_ESTIMATED);
 }
 
 static bool on_result(struct rest_run *run, size_t stmt, const struct db_result *r)
 {
     if (stmt == run->main)
         rest_run_read_main(run, r);
-    else if (stmt > run->main && db_result_rows(r) > 0)
-        take_planned(run, plan_rows(db_result_value(r, 0, 0)));
+    else if (stmt > run->main)
+        rest_read_count(run, r);
     return true;
+}
+
+/* ---- the answer ---- */
+
+void rest_read_reply(struct rest_run *run, struct rest_prefs *applied, struct rest_reply *reply)
+{
+    const struct rest_request *r = &run->request;
+    const struct rest_row *row = &run->row;
+    *applied = r->prefs;
+    applied->resolution = REST_RESOLUTION_NONE;
+    applied->missing = REST_MISSING_NONE;
+    applied->returning = REST_RETURN_NONE;
+    applied->has_max_affected = false;
+    *reply = (struct rest_reply){.status = rest_range_status(r->offset, row->page, row->total),
+                                 .content_type = run->handler.content_type,
+                                 .prefs = applied};
+    rest_run_header(run, STR("Content-Range"),
+                    rest_content_range(run->arena, r->offset, row->page, row->total));
+    rest_run_header(run, STR("Content-Location"), rest_content_location(run->arena, r));
 }
 
 static void on_done(struct rest_run *run)
 {
-    const struct rest_request *r = &run->request;
-    struct rest_prefs applied = r->prefs;
-    struct rest_row *row = &run->row;
-    struct rest_reply reply = {.status = rest_range_status(r->offset, row->page, row->total),
-                               .content_type = run->handler.content_type,
-                               .prefs = &applied};
-    applied.resolution = REST_RESOLUTION_NONE;
-    applied.missing = REST_MISSING_NONE;
-    applied.returning = REST_RETURN_NONE;
-    applied.has_max_affected = false;
-    rest_run_header(run, STR("Content-Range"),
-                    rest_content_range(run->arena, r->offset, row->page, row->total));
-    rest_run_header(run, STR("Content-Location"), rest_content_location(run->arena, r));
+    struct rest_prefs applied;
+    struct rest_reply reply;
+    rest_read_reply(run, &applied, &reply);
     if (reply.status == 416)
         rest_run_outside(run);
     rest_run_reply(run, &reply);
 }
+
+/* ---- the plan ---- */
 
 static bool make_plan(struct rest_run *run, struct err *err)
 {
@@ -84,23 +108,48 @@ static bool make_plan(struct rest_run *run, struct err *err)
            rest_prefs_check(run->arena, &r->prefs, err);
 }
 
-static bool make_group(struct rest_run *run, struct err *err)
+/* Do the root's filters fix the whole primary key? */
+static bool by_key(const struct plan_node *root)
 {
-    static const struct rest_run_mode mode = {.read_only = true};
-    struct sqlgen_read read = {.plan = &run->plan,
-                               .handler = &run->handler,
-                               .count = run->request.prefs.count,
-                               .limited = limited(run),
-                               .max_rows = run->conf->db_max_rows};
+    const struct catalog_strs *key = &root->table->key;
+    for (size_t i = 0; i < key->n; i++) {
+        const struct plan_cond *c = root->where;
+        while (c && !(c->kind == PLAN_FILTER && !c->negated && !c->field.path &&
+                      c->filter->op == REST_OP_EQ && c->filter->quantifier == REST_QUANT_NONE &&
+                      str_eq(c->field.name, key->v[i])))
+            c = c->next;
+        if (!c)
+            return false;
+    }
+    return key->n > 0;
+}
+
+static bool aggregated(const struct plan_node *root)
+{
+    for (const struct plan_select *s = root->select; s; s = s->next)
+        if (s->aggregate != REST_AGG_NONE)
+            return true;
+    return false;
+}
+
+static bool unbounded(const struct rest_run *run)
+{
+    const struct plan_node *root = run->plan.root;
+    enum sqlgen_body body = run->handler.body;
+    return run->request.method == REST_GET && !run->handler.plan &&
+           (body == SQLGEN_JSON || body == SQLGEN_JSON_STRIP) &&
+           (root->limit == REST_NO_LIMIT || root->limit > run->conf->rest_stream_rows) &&
+           !by_key(root) && !aggregated(root);
+}
+
+static bool make_group(struct rest_run *run, const struct sqlgen_read *read, struct err *err)
+{
     struct sql sql;
-    if (!rest_run_settings(run, &mode, err))
-        return false;
     rest_run_sql(run, &sql);
-    sqlgen_read(&sql, &read);
+    sqlgen_read(&sql, read);
     if (!rest_run_add(run, &sql, true, err))
         return false;
-    if (run->handler.plan ||
-        (read.count != REST_COUNT_PLANNED && read.count != REST_COUNT_ESTIMATED))
+    if (!rest_read_planned(run))
         return true;
     rest_run_sql(run, &sql);
     sqlgen_read_planned(&sql, run->plan.root);
@@ -109,10 +158,22 @@ static bool make_group(struct rest_run *run, struct err *err)
 
 void rest_read_start(struct rest_run *run)
 {
+    static const struct rest_run_mode mode = {.read_only = true};
     struct err err = {0};
     run->on_done = on_done;
-    run->on_result = on_result;
-    if (!make_plan(run, &err) || !make_group(run, &err)) {
+    if (!make_plan(run, &err) || !rest_run_settings(run, &mode, &err)) {
+        rest_run_fail(run, &err);
+        return;
+    }
+    struct sqlgen_read read = {.plan = &run->plan,
+                               .handler = &run->handler,
+                               .count = run->request.prefs.count,
+                               .limited = limited(run),
+                               .max_rows = run->conf->db_max_rows};
+    if (!run->handler.plan)
+        run->on_result = on_result;
+    bool made = unbounded(run) ? rest_rows_group(run, &read, &err) : make_group(run, &read, &err);
+    if (!made) {
         rest_run_fail(run, &err);
         return;
     }

@@ -33,12 +33,13 @@ static void mark(struct rest_run *run, uint64_t *span)
 
 /* ------------------------------------------------------------ the end of a run */
 
-static void run_end(struct rest_run *run)
+void rest_run_end(struct rest_run *run)
 {
     if (run->ended)
         return;
     run->ended = true;
-    http_on_gone(run->req, NULL, NULL);
+    if (!run->streamed)
+        http_on_gone(run->req, NULL, NULL);
     if (run->on_end)
         run->on_end(run);
     rest_body_fini(&run->body);
@@ -55,7 +56,7 @@ static void on_gone(void *arg)
     if (run->job)
         db_cancel(run->job);
     run->job = NULL;
-    run_end(run);
+    rest_run_end(run);
 }
 
 static void problem_reply(struct http_req *req, const struct rest_problem *p, bool minimal)
@@ -86,7 +87,7 @@ void rest_run_problem(struct rest_run *run, const struct rest_problem *p)
     if (p->status == 401 && !http_has_header(run->req, STR("WWW-Authenticate")))
         http_set_header(run->req, STR("WWW-Authenticate"), STR("Bearer"));
     problem_reply(run->req, p, minimal);
-    run_end(run);
+    rest_run_end(run);
 }
 
 void rest_run_fail(struct rest_run *run, const struct err *err)
@@ -168,7 +169,7 @@ static void info_reply(struct rest_run *run, struct str allow)
     http_set_header(run->req, STR("Allow"), allow);
     http_set_header(run->req, STR("Vary"), STR("Accept, Prefer, Range"));
     http_reply(run->req, 200, (struct str){0}, NULL);
-    run_end(run);
+    rest_run_end(run);
 }
 
 static void info(struct rest_run *run)
@@ -523,6 +524,8 @@ static void on_done(void *arg, const struct db_outcome *o)
     run->job = NULL;
     mark(run, &run->times.transaction);
     http_set_times(run->req, o->queue_us, o->connect_us, o->db_us);
+    if (run->on_outcome && run->on_outcome(run, o))
+        return;
     if (o->end != DB_DONE) {
         bool anonymous =
             run->db->db_anon_role && str_eq(run->who.role, str_of(run->db->db_anon_role));
@@ -603,35 +606,50 @@ static void common_headers(struct rest_run *run, const struct rest_reply *reply)
     rest_run_header(run, STR("Vary"), STR("Accept, Prefer, Range"));
 }
 
-void rest_run_reply(struct rest_run *run, const struct rest_reply *reply)
+static bool head_failed(struct rest_run *run, const struct err *err)
+{
+    rest_run_fail(run, err);
+    return false;
+}
+
+bool rest_run_head(struct rest_run *run, const struct rest_reply *reply, struct str *type,
+                   int *status)
 {
     const struct rest_header *list;
-    struct str type = reply->content_type;
     struct err err;
-    int status = 0;
+    int wanted = 0;
+    *type = reply->content_type;
+    if (!rest_guc_headers(run->arena, run->row.headers, &list, &err) ||
+        !rest_guc_status(run->row.status, &wanted, &err))
+        return head_failed(run, &err);
+    common_headers(run, reply);
+    if (list && !function_headers(run, list, type)) {
+        err_set(&err, 500, "PGRST111",
+                "response.headers guc must be a JSON array composed of objects with a single key "
+                "and a string value");
+        return head_failed(run, &err);
+    }
+    *status = wanted ? wanted : reply->status;
+    return true;
+}
+
+void rest_run_reply(struct rest_run *run, const struct rest_reply *reply)
+{
+    struct str type;
+    struct err err;
+    int status;
     if (buf_broken(&run->row.body)) {
         err_set(&err, 500, "PGH413", "The answer is larger than response-max-bytes");
         rest_run_fail(run, &err);
         return;
     }
-    if (!rest_guc_headers(run->arena, run->row.headers, &list, &err) ||
-        !rest_guc_status(run->row.status, &status, &err)) {
-        rest_run_fail(run, &err);
+    if (!rest_run_head(run, reply, &type, &status))
         return;
-    }
-    common_headers(run, reply);
-    if (list && !function_headers(run, list, &type)) {
-        err_set(&err, 500, "PGRST111",
-                "response.headers guc must be a JSON array composed of objects with a single key "
-                "and a string value");
-        rest_run_fail(run, &err);
-        return;
-    }
     if (!reply->content_type.p || run->request.method == REST_HEAD)
         buf_clear(&run->row.body);
-    http_reply(run->req, status ? status : reply->status, type,
+    http_reply(run->req, status, type,
                run->row.body.n > 0 || reply->content_type.p ? &run->row.body : NULL);
-    run_end(run);
+    rest_run_end(run);
 }
 
 void rest_run_outside(struct rest_run *run)

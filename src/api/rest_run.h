@@ -76,10 +76,13 @@ struct rest_run {
     struct db_job *job;
     bool (*on_result)(struct rest_run *, size_t stmt, const struct db_result *);
     void (*on_done)(struct rest_run *);
+    /* Sees every end before all else; true: it was answered. May be NULL. */
+    bool (*on_outcome)(struct rest_run *, const struct db_outcome *);
     void (*on_end)(struct rest_run *); /* frees what the action made itself; may be NULL */
 
     struct rest_row row;
     struct rest_times times;
+    bool streamed; /* the connection's end is told to the stream, not to the run */
     bool ended;
 };
 
@@ -120,6 +123,12 @@ struct rest_reply {
 /* Sends row.body (nothing when there is no content type) with status and headers as functions
  * changed them; the run is over. */
 void rest_run_reply(struct rest_run *, const struct rest_reply *);
+/* The headers of such an answer, for one that is streamed: its type and status as functions changed
+ * them. False: the run is over, with an error. */
+MUSTCHECK bool rest_run_head(struct rest_run *, const struct rest_reply *, struct str *type,
+                             int *status);
+/* The run's own end, for an answer that did not go through rest_run_reply. */
+void rest_run_end(struct rest_run *);
 /* Makes the body say that the offset is behind the last row (416). */
 void rest_run_outside(struct rest_run *);
 /* The EXPLAIN that was asked for. */

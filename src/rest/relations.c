@@ -76,8 +76,6 @@ static struct str suggest(struct arena *arena, const struct relations_query *q,
 static void none(struct arena *arena, const struct relations_query *q,
                  const struct catalog_table *origin, struct err *err)
 {
-    if (origin && !origin->n_rels)
-        origin = NULL;
     err_set(err, 400, "PGRST200",
             "Could not find a relationship between '%.*s' and '%.*s' in the schema cache",
             STR_ARG(q->origin), STR_ARG(q->target));
