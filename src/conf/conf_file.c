@@ -43,7 +43,8 @@ static struct str quoted_word(const char *text)
     return close ? (struct str){open + 1, (size_t)(close - open) - 1} : (struct str){NULL, 0};
 }
 
-static void on_error(cfg_t *cfg, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void on_error(cfg_t *cfg, const char *fmt,
+                                                           va_list args)
 {
     char text[300];
     struct context *x = context_of(cfg);

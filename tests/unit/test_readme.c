@@ -10,9 +10,7 @@
 #define BEGIN "<!-- settings: made by `make readme` from the program's own table -->\n"
 #define END "<!-- /settings -->"
 
-    enum {
-        FILE_LEN_MAX = 1 << 20
-    };
+enum { FILE_LEN_MAX = 1 << 20 };
 
 static char *read_file(const char *name)
 {
