@@ -172,6 +172,22 @@ static void info_reply(struct rest_run *run, struct str allow)
     rest_run_end(run);
 }
 
+/* The function that arguments in the URL mean; without them any of that name. */
+static void info_routine(struct rest_run *run)
+{
+    const struct rest_request *r = &run->request;
+    struct rest_call_spec spec = {run->catalog, r, NULL};
+    struct err err;
+    const struct catalog_routine *routine = catalog_routine(run->catalog, r->schema, r->name);
+    if (rest_call_find(run->arena, &spec, &run->call, &err))
+        routine = run->call.routine;
+    if (!routine)
+        rest_run_fail(run, &err);
+    else
+        info_reply(run, routine->volatility == CATALOG_VOLATILE ? STR("OPTIONS,POST")
+                                                                : STR("OPTIONS,GET,HEAD,POST"));
+}
+
 static void info(struct rest_run *run)
 {
     const struct rest_request *r = &run->request;
@@ -181,13 +197,7 @@ static void info(struct rest_run *run)
         return;
     }
     if (r->resource == REST_ROUTINE) {
-        struct rest_call_spec spec = {run->catalog, r, NULL};
-        if (!rest_call_find(run->arena, &spec, &run->call, &err))
-            rest_run_fail(run, &err);
-        else
-            info_reply(run, run->call.routine->volatility == CATALOG_VOLATILE
-                                ? STR("OPTIONS,POST")
-                                : STR("OPTIONS,GET,HEAD,POST"));
+        info_routine(run);
         return;
     }
     const struct catalog_table *t = catalog_table(run->catalog, r->schema, r->name);
