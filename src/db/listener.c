@@ -17,7 +17,6 @@
 #define ANSWER_PER_ITEM_US 5000u /* ... and for each LISTEN in it: they search a list */
 #define BACKOFF_FIRST_US 100000u
 #define BACKOFF_LAST_US 10000000u
-#define STABLE_US 5000000u /* up for this long: the next attempts begin with the shortest wait */
 
 /* A role or database may have limits that would end an idle connection. Settings that the server
  * does not know (idle_session_timeout before 14) are not in pg_settings. */
@@ -48,7 +47,7 @@ struct db_listener {
     struct session *session;
     enum listener_state state;
     struct db_failure failure; /* of the batch under way */
-    uint64_t backoff_us, wait_us, up_since_us;
+    uint64_t backoff_us, wait_us;
     /* WAITING: the next attempt. IDLE: the next probe. SETUP, PROBE, BATCH: the answer's limit. */
     struct loop_timer timer;
     struct buf sql;
@@ -99,14 +98,12 @@ static uint64_t jitter(uint64_t us)
 
 static void lost(struct db_listener *l, const struct db_error *why)
 {
-    bool was_stable = l->up_since_us && loop_now_us(l->loop) - l->up_since_us > STABLE_US;
     session_close(l->session);
     l->session = NULL;
-    if (was_stable || l->backoff_us == 0)
+    if (l->backoff_us == 0)
         l->backoff_us = BACKOFF_FIRST_US;
     l->wait_us = jitter(l->backoff_us);
     l->backoff_us = l->backoff_us * 2 < BACKOFF_LAST_US ? l->backoff_us * 2 : BACKOFF_LAST_US;
-    l->up_since_us = 0;
     buf_clear(&l->sql);
     l->state = LISTENER_WAITING;
     loop_timer_set(&l->timer, l->wait_us);
@@ -157,7 +154,6 @@ static void on_session_up(void *arg)
 {
     struct db_listener *l = arg;
     set_keepalive(PQsocket(session_pg(l->session)));
-    l->up_since_us = loop_now_us(l->loop);
     ask(l, LISTENER_SETUP, setup_sql, ANSWER_US);
 }
 
@@ -189,7 +185,6 @@ void db_listener_stop(struct db_listener *l)
     session_close(l->session);
     l->session = NULL;
     l->backoff_us = 0;
-    l->up_since_us = 0;
     buf_clear(&l->sql);
     l->state = LISTENER_STOPPED;
 }
@@ -261,6 +256,7 @@ static void answered(struct db_listener *l)
     if (was == LISTENER_SETUP && db_failure_any(&failure)) {
         lost(l, &failure.error);
     } else if (was == LISTENER_SETUP) {
+        l->backoff_us = 0; /* the next attempts begin with the shortest wait */
         buf_clear(&l->sql);
         l->ops.on_up(l->arg);
     } else if (was == LISTENER_BATCH) {
