@@ -12,7 +12,6 @@
 #include "api/routes.h"
 #include "api/sql_access.h"
 #include "app.h"
-#include "db/statement_class.h"
 #include "sql/error.h"
 #include "sql/reply.h"
 
@@ -93,20 +92,46 @@ static bool on_result(void *arg, size_t i, const struct db_result *result)
 
 /* ---- the end ---- */
 
-static bool may_retry(const struct call *call, const struct db_outcome *o)
+static bool error_is(const struct db_outcome *o, const char *code)
 {
-    const char *code = o->error.code;
-    return o->end == DB_FAILED && !call->flow.streaming && call->retries < call->options.retry &&
-           code && (strcmp(code, "40001") == 0 || strcmp(code, "40P01") == 0);
+    return o->error.code && strcmp(o->error.code, code) == 0;
 }
 
-static bool retry(struct call *call)
+/* A serialization failure or deadlock, and the client wants it tried again. */
+static bool wants_retry(struct call *call, const struct db_outcome *o)
+{
+    if (call->retries >= call->options.retry || !(error_is(o, "40001") || error_is(o, "40P01")))
+        return false;
+    call->retries++;
+    return true;
+}
+
+/* A prepared statement of ours went out of date (its table was altered, somebody dropped the name)
+ * after an earlier result of the batch was taken: without names it works. */
+static bool lost_its_name(struct call *call, const struct db_outcome *o)
+{
+    bool stale = error_is(o, "0A000") && o->error.routine &&
+                 strcmp(o->error.routine, "RevalidateCachedQuery") == 0;
+    bool named = false;
+    if (!stale && !error_is(o, "26000"))
+        return false;
+    for (size_t i = 0; i < call->request.n; i++) {
+        named = named || call->request.stmts[i].prepare;
+        call->request.stmts[i].prepare = false;
+    }
+    return named;
+}
+
+/* The failed request is sent once more; it was rolled back and nothing of it was answered. */
+static bool retry(struct call *call, const struct db_outcome *o)
 {
     struct err err;
+    if (o->end != DB_FAILED || call->flow.streaming || call->reply.cancelled ||
+        !(wants_retry(call, o) || lost_its_name(call, o)))
+        return false;
     struct db_pool *pool = sql_access_pool(call->worker, call->req, &call->options, &err);
     if (!pool)
         return false;
-    call->retries++;
     sql_reply_restart(&call->reply);
     submit(call, pool);
     return true;
@@ -172,7 +197,7 @@ static void on_done(void *arg, const struct db_outcome *o)
     /* A statement that was ended because nobody needs its other rows has done its work. */
     bool success = o->end == DB_DONE || (call->reply.cancelled && o->end == DB_FAILED);
     call->flow.job = NULL;
-    if (may_retry(call, o) && retry(call))
+    if (retry(call, o))
         return;
     if (call->flow.streaming) {
         end_stream(call, o, success);
@@ -189,28 +214,10 @@ static void on_done(void *arg, const struct db_outcome *o)
 
 /* ---- the beginning ---- */
 
-static bool may_leave_state(struct str sql)
-{
-    return !db_statement_plain(sql) || memchr(sql.p, '(', sql.n);
-}
-
-/* A statement's literals are read under the settings of its session (DateStyle, TimeZone,
- * client_encoding ...) when it is parsed, and a prepared one stays as it was parsed: in a request
- * that may change settings nothing is prepared, and nothing prepared is used. */
-static bool leaves_state(struct sql_request *q)
-{
-    bool leaves = false;
-    for (size_t i = 0; i < q->n && !leaves; i++)
-        leaves = may_leave_state((struct str){q->stmts[i].sql, q->stmts[i].sql_len});
-    for (size_t i = 0; i < q->n && leaves; i++)
-        q->stmts[i].prepare = false;
-    return leaves;
-}
-
 static void submit(struct call *call, struct db_pool *pool)
 {
     static const struct db_ops ops = {.on_result = on_result, .on_done = on_done};
-    struct sql_request *q = &call->request;
+    const struct sql_request *q = &call->request;
     const struct sql_options *o = &call->options;
     const struct db_job_spec spec = {
         .stmts = q->stmts,
@@ -222,7 +229,7 @@ static void submit(struct call *call, struct db_pool *pool)
         .deferrable = o->deferrable,
         .stream_rows = true,
         .can_write = !o->read_only,
-        .leaves_state = leaves_state(q),
+        .leaves_state = q->leaves_state,
         .timeout_us = sql_access_time_left(call->worker, call->req, o),
         .application_name = sql_access_name(call->req),
     };

@@ -243,6 +243,8 @@ bool conn_send_job(struct conn *c, struct db_job *j)
 void conn_arm_head(struct conn *c)
 {
     const struct step *s = conn_head(c);
-    if (s && s->kind == STEP_STMT && s->job->spec.stream_rows && s->stmt + 1 == s->job->spec.n)
+    if (!s || s->kind != STEP_STMT || !s->job->spec.stream_rows)
+        return;
+    if (s->job->spec.travel == DB_EXCLUSIVE || s->stmt + 1 == s->job->spec.n)
         PQsetSingleRowMode(c->pg); /* refused in an aborted group, where there are no rows */
 }

@@ -55,7 +55,8 @@ struct db_job_spec {
         deferrable; /* with in_transaction; a shared job puts its own set_config first instead */
     bool rollback; /* ends with ROLLBACK instead of COMMIT (SET CONSTRAINTS ALL IMMEDIATE before it)
                     */
-    bool stream_rows; /* single-row mode for the statements whose bit is... the last statement */
+    bool stream_rows; /* single-row mode: for all statements of an exclusive job, for the last one
+                         of a shared job */
     bool can_write;   /* false: may be sent again once when its connection was lost */
     bool
         leaves_state; /* the connection is reset before anybody else's group (RPC, /sql that may) */

@@ -1,5 +1,6 @@
 #include "sql/request.h"
 
+#include "db/statement_class.h"
 #include "sql/params.h"
 
 #define WHAT "the body"
@@ -60,6 +61,10 @@ static bool set_statement(struct reading *r, struct str sql, struct sql_params *
     stmt->nparams = params ? (int)params->n : 0;
     stmt->values = params ? params->values : NULL;
     extra->verb = sql_statement_verb(sql);
+    struct db_statement_class class = db_statement_class(sql, r->body->plain_backslash);
+    extra->encoding = class.client_encoding;
+    extra->leaves_state = class.leaves_state;
+    r->request->leaves_state = r->request->leaves_state || class.leaves_state;
     stmt->prepare = extra->verb == SQL_VERB_QUERY && sql.n <= PREPARE_MAX;
     return true;
 }
@@ -308,22 +313,6 @@ static bool check_statements(struct sql_request *q, struct err *err)
     return true;
 }
 
-static bool mentions(struct str sql, const char *lower)
-{
-    size_t n = strlen(lower);
-    for (size_t i = 0; i + n <= sql.n; i++) {
-        const char *hit = memchr(sql.p + i, '_', sql.n - i); /* client_encoding has one */
-        if (!hit)
-            return false;
-        i = (size_t)(hit - sql.p);
-        size_t before = (size_t)(strchr(lower, '_') - lower);
-        if (i >= before && i - before + n <= sql.n &&
-            strncasecmp(sql.p + i - before, lower, n) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* Statements of our own around the client's.
  *
  * In front, in a read-only transaction that may begin with SET: PostgreSQL lets the first statement
@@ -356,11 +345,10 @@ static struct hidden needed(const struct reading *r)
     const struct sql_request *q = r->request;
     struct hidden h = {.snapshot = false};
     for (size_t i = 0; i < q->n; i++) {
-        struct str sql = {q->stmts[i].sql, q->stmts[i].sql_len};
         enum sql_verb verb = q->extras[i].verb;
         h.snapshot = h.snapshot || (r->options->read_only && verb == SQL_VERB_SET);
         h.read_only = h.read_only || (r->options->read_only && verb != SQL_VERB_QUERY);
-        h.encoding = h.encoding || mentions(sql, "client_encoding");
+        h.encoding = h.encoding || q->extras[i].encoding;
     }
     return h;
 }
@@ -370,6 +358,15 @@ static void put_hidden(struct sql_request *q, size_t at, const char *sql,
 {
     q->stmts[at] = (struct db_stmt){.sql = sql, .sql_len = strlen(sql)};
     q->extras[at] = (struct sql_extra){.means = means};
+}
+
+/* A statement's literals are read under the settings of its session (DateStyle, TimeZone,
+ * client_encoding ...) when it is parsed, and a prepared one stays as it was parsed: in a request
+ * that may change settings nothing is prepared, and nothing prepared is used. */
+static void drop_names(struct sql_request *q)
+{
+    for (size_t i = 0; i < q->n && q->leaves_state; i++)
+        q->stmts[i].prepare = false;
 }
 
 static bool add_hidden(struct reading *r, struct err *err)
@@ -414,6 +411,7 @@ bool sql_request_read(struct arena *arena, const struct sql_options *options,
                         options->isolation != DB_ISOLATION_DEFAULT;
     if (q->batch && options->format != SQL_JSON)
         return err_set(err, 406, "PGH105", "a batch is answered as application/json only");
+    drop_names(q);
     if (check_statements(q, err))
         return add_hidden(&r, err);
     if (!q->batch)
