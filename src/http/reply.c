@@ -228,8 +228,7 @@ static ssize_t no_body(void *arg, uint64_t at, char *out, size_t max)
 struct MHD_Response *reply_head_response(void)
 {
 #if MHD_VERSION >= 0x00097701
-    static char nothing[1];
-    struct MHD_Response *r = MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     if (r)
         MHD_set_response_options(r, MHD_RF_HEAD_ONLY_RESPONSE, MHD_RO_END);
 #else
@@ -323,12 +322,11 @@ void http_reply(struct http_req *r, int status, struct str type, struct buf *bod
     q->discard = !q->body_done;
     bool head = q->head_only && !(q->pub.route && q->pub.route->flags & ROUTE_HEAD_LENGTH);
     if (head || bodiless(q) || body->n == 0) {
-        static char nothing[1];
         buf_fini(body);
         give(q,
              head && !bodiless(q)
                  ? reply_head_response()
-                 : MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT),
+                 : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT),
              type);
         return;
     }

@@ -12,6 +12,8 @@
  * every connection for RDHUP alone, edge triggered, entered once: no system calls per request. A
  * reset counts at once; a FIN may be a half-close by somebody who still reads, and counts after
  * GRACE_US. */
+#include "http/server.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>

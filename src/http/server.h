@@ -86,9 +86,9 @@ void http_stream(struct http_req *, int status, struct str content_type, const s
                  void *arg);
 void http_stream_wake(struct http_req *);
 
-/* A request body in pieces, for ROUTE_BODY_STREAM: run() is called at the head and sets this, now or
- * later; until then nothing is read. With a sink set http_on_gone too: a body that breaks a rule is
- * answered by the server, and the handler hears of it that way. An answer before the end of the
+/* A request body in pieces, for ROUTE_BODY_STREAM: run() is called at the head and sets this, now
+ * or later; until then nothing is read. With a sink set http_on_gone too: a body that breaks a rule
+ * is answered by the server, and the handler hears of it that way. An answer before the end of the
  * body is sent at once and ends the connection, unless little is left.
  * on_body returns false to say: full, call http_body_resume for more. at_end tells the last
  * (possibly empty) piece; a body that was cut off ends in on_gone instead. */

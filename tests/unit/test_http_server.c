@@ -76,6 +76,16 @@ static void answers_later(void **state)
 #define HOST "Host: a\r\n"
 #define CLOSE "Connection: close\r\n"
 
+/* libmicrohttpd 1.0 answers some by itself, with 400. */
+static void assert_refused(const char *request)
+{
+    struct heard h = ask(request);
+    if (status_of(&h) != 400 && status_of(&h) != 501)
+        fail_msg("%s -> %d", request, status_of(&h));
+    assert_int_equal(count(&h, "HTTP/1.1 "), 1);
+    hear_free(&h);
+}
+
 static void refuses_heads_that_two_readers_could_read_differently(void **state)
 {
     (void)state;
@@ -86,11 +96,10 @@ static void refuses_heads_that_two_readers_could_read_differently(void **state)
     assert_status("POST /echo HTTP/1.1\r\n" HOST
                   "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
                   400);
-    assert_status("POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n", 501);
-    assert_status("POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n", 501);
-    assert_status("POST /echo HTTP/1.1\r\n" HOST
-                  "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-                  501);
+    assert_refused("POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n");
+    assert_refused("POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n");
+    assert_refused("POST /echo HTTP/1.1\r\n" HOST
+                   "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     assert_status("POST /echo HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
                   400);
     assert_status("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5x\r\n\r\nabcde", 400);
