@@ -59,6 +59,32 @@ static void run_listen(struct worker *w, struct http_req *r)
     http_reply(r, 200, JSON, &body);
 }
 
+/* ?database=NAME: another than the configured one. */
+static void run_schema_cache(struct worker *w, struct http_req *r)
+{
+    struct str name = STR(""), query = r->query, part;
+    struct buf body;
+    struct err err;
+    while (str_next(&query, '&', &part))
+        if (str_starts(part, STR("database=")))
+            name = str_from(part, 9);
+    const struct conf_database *database = conf_database(w->conf, name);
+    if (!database) {
+        err_set(&err, 404, "PGH404", "there is no such database");
+        http_fail_json(r, &err);
+        return;
+    }
+    struct catalog *c = rest_catalogs_need(w->app->catalogs, database, &err);
+    if (!c) {
+        http_fail_json(r, &err);
+        return;
+    }
+    buf_init(&body, REPLY_MAX);
+    catalog_dump(c, &body);
+    catalog_unref(c);
+    http_reply(r, 200, JSON, &body);
+}
+
 /* --- metrics --- */
 
 struct pool_row {
@@ -78,6 +104,7 @@ struct gather {
         size_t n, cap;
         uint64_t lag_us;
         struct streams_stats streams;
+        struct auth_counts auth;
     } parts[];
 };
 
@@ -205,6 +232,25 @@ static void write_catalogs(struct gather *g, struct buf *out)
     metrics_double(out, "pgrst_schema_cache_query_time_seconds", NULL, s.query_seconds);
 }
 
+/* PostgREST's names. */
+static void write_auth(struct gather *g, struct buf *out)
+{
+    struct auth_counts all = {0};
+    for (unsigned i = 0; i < g->app->n_workers; i++) {
+        all.requests += g->parts[i].auth.requests;
+        all.hits += g->parts[i].auth.hits;
+        all.evictions += g->parts[i].auth.evictions;
+    }
+    metrics_head(out, "pgrst_jwt_cache_requests_total", METRICS_COUNTER,
+                 "Tokens looked up in the cache of verified tokens");
+    metrics_u64(out, "pgrst_jwt_cache_requests_total", NULL, all.requests);
+    metrics_head(out, "pgrst_jwt_cache_hits_total", METRICS_COUNTER, "Tokens found there");
+    metrics_u64(out, "pgrst_jwt_cache_hits_total", NULL, all.hits);
+    metrics_head(out, "pgrst_jwt_cache_evictions_total", METRICS_COUNTER,
+                 "Tokens that made room for others");
+    metrics_u64(out, "pgrst_jwt_cache_evictions_total", NULL, all.evictions);
+}
+
 static void write_lag(struct gather *g, struct buf *out)
 {
     metrics_head(out, "pghttpd_loop_lag_seconds", METRICS_GAUGE,
@@ -265,6 +311,7 @@ static void gather_reply(struct gather *g)
     write_http(g, &body);
     write_pools(g, &body);
     write_catalogs(g, &body);
+    write_auth(g, &body);
     hubs_metrics(g->app->hubs, &body);
     write_streams(g, &body);
     write_lag(g, &body);
@@ -292,6 +339,7 @@ static void on_gather(void *arg)
     db_pools_each(p->worker->pools, add_row, p);
     p->lag_us = loop_lag_us(p->worker->loop);
     streams_stats(p->worker->streams, &p->streams);
+    p->auth = auth_worker_counts(p->worker->auth);
     loop_post(p->all->app->workers[0].loop, on_part, p);
 }
 
@@ -343,3 +391,9 @@ const struct route listen_state_route = {.name = "listen_state",
                                          .run = run_listen,
                                          .flags = ROUTE_ADMIN | ROUTE_LOCAL | ROUTE_NO_BODY |
                                                   ROUTE_HEAD_LENGTH};
+const struct route schema_cache_route = {.name = "schema_cache",
+                                         .methods = "GET",
+                                         .path = "/schema_cache",
+                                         .flags = ROUTE_ADMIN | ROUTE_LOCAL | ROUTE_NO_BODY |
+                                                  ROUTE_HEAD_LENGTH,
+                                         .run = run_schema_cache};

@@ -8,5 +8,6 @@ const struct route *const api_routes[] = {
 };
 
 const struct route *const api_admin_routes[] = {
-    &live_route, &ready_route, &metrics_route, &config_route, &listen_state_route, NULL,
+    &live_route,         &ready_route,        &metrics_route, &config_route,
+    &listen_state_route, &schema_cache_route, NULL,
 };

@@ -9,7 +9,8 @@ extern const struct route sql_route, copy_route;
 extern const struct route listen_route, listen_channel_route, notify_route;
 extern const struct route page_route, console_route;
 extern const struct route rest_route;
-extern const struct route live_route, ready_route, metrics_route, config_route, listen_state_route;
+extern const struct route live_route, ready_route, metrics_route, config_route, listen_state_route,
+    schema_cache_route;
 
 extern const struct route *const api_routes[];       /* the API's port; NULL-terminated */
 extern const struct route *const api_admin_routes[]; /* the admin port */

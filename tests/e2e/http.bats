@@ -150,6 +150,11 @@ teardown_file() {
     [ "$(grep -c "$CLUSTER_PASSWORD" "$body_file")" = 0 ]
     ADMIN=1 req GET /listen
     assert_json 'type == "array" or type == "object"'
+    ADMIN=1 req GET /schema_cache
+    [ "$status" = 200 ]
+    assert_json 'has("dbTables") and has("dbRelationships") and has("dbRoutines")'
+    ADMIN=1 req GET /schema_cache?database=nothing
+    [ "$status" = 404 ]
     ADMIN=1 req GET /sql
     [ "$status" = 404 ]
     ADMIN=1 req POST /live -d x
@@ -174,7 +179,7 @@ teardown_file() {
     python3 tests/lib/exposition.py <"$body_file"
     local name
     for name in process_resident_memory_bytes pghttpd_loop_lag_seconds pghttpd_db_pool_waiting pgrst_db_pool_max \
-        pgrst_schema_cache_loads_total pghttpd_streams pghttpd_http_connections; do
+        pgrst_schema_cache_loads_total pgrst_jwt_cache_hits_total pghttpd_streams pghttpd_http_connections; do
         grep -q "^$name" "$body_file" || fail "$name is missing"
     done
 }
