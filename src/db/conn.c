@@ -94,7 +94,7 @@ static void flush_later(struct conn *c)
 bool conn_takes(const struct conn *c, const struct db_job *j, uint64_t now_us)
 {
     const struct conf *conf = c->pool->pools->conf;
-    if (c->state != CONN_UP || c->retire || c->solo || c->cancel || c->paused)
+    if (c->state != CONN_UP || c->retire || c->solo || c->cancel || c->paused || c->parked)
         return false;
     if (c->need_names || c->names_pending)
         return false; /* names that a user prepared must be gone before the next job */
@@ -199,7 +199,7 @@ void conn_set_paused(struct conn *c, bool paused)
     if (c->paused == paused || c->state != CONN_UP)
         return;
     c->paused = paused;
-    session_pause(c->session, paused);
+    session_pause(c->session, paused || c->parked);
     if (!paused)
         conn_read_later(c); /* what libpq has already read wakes nobody */
 }
@@ -273,6 +273,7 @@ void conn_stop_head(struct conn *c)
         j->hit = j->hit || j->state == JOB_SENT;
     /* A paused stream must be read to its end before the connection can be used again. */
     conn_set_paused(c, false);
+    conn_unpark(c, false);
 }
 
 /* ---- up and down ---- */
@@ -351,6 +352,7 @@ void conn_close(struct conn *c)
     assert(c->state != CONN_CLOSED && c->jobs.n == 0);
     pool_conn_gone(c);
     c->state = CONN_CLOSED;
+    conn_unpark(c, false);
     cancel_forget(c->cancel);
     c->cancel = NULL;
     loop_timer_stop(&c->again);

@@ -146,16 +146,19 @@ static bool hand_over(struct db_job *j, size_t stmt, const PGresult *res)
            j->cancelled;
 }
 
-/* Takes res. In row mode a shared job's earlier results wait for the first row of its last. */
 static void on_rows(struct conn *c, struct step *s, PGresult *res)
 {
     struct db_job *j = s->job;
-    size_t stmt = s->stmt;
-    bool last = stmt + 1 == j->spec.n, more = true;
-    if (j->cancelled || j->refused || j->failing) {
+    if (j->cancelled || j->refused || j->failing)
         PQclear(res);
-        return;
-    }
+    else if (!conn_park(c, j, s->stmt, res))
+        conn_deliver(c, j, s->stmt, res);
+}
+
+/* In row mode a shared job's earlier results wait for the first row of its last. */
+void conn_deliver(struct conn *c, struct db_job *j, size_t stmt, PGresult *res)
+{
+    bool last = stmt + 1 == j->spec.n, more = true;
     if (j->spec.travel == DB_SHARED && !(j->spec.stream_rows && last)) {
         job_hold(j, stmt, res);
         return;
@@ -268,7 +271,8 @@ static void on_sync(struct conn *c)
 void conn_read(struct conn *c)
 {
     c->reading = true;
-    while (c->state == CONN_UP && !c->paused && c->steps_n && !c->copying && !PQisBusy(c->pg)) {
+    while (c->state == CONN_UP && !c->paused && !c->parked && c->steps_n && !c->copying &&
+           !PQisBusy(c->pg)) {
         PGresult *res = PQgetResult(c->pg);
         bool sync = head(c)->kind == STEP_SYNC;
         if (!res) {

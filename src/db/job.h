@@ -60,6 +60,8 @@ struct db_job_spec {
     bool can_write;   /* false: may be sent again once when its connection was lost */
     bool
         leaves_state; /* the connection is reset before anybody else's group (RPC, /sql that may) */
+    bool need_types;  /* types of the user's own are looked up (db_pool_types) before a result with
+                         them is handed over */
     uint64_t timeout_us;         /* from now to ReadyForQuery, queue included; 0: none */
     uint64_t queue_timeout_us;   /* longest wait for a connection; 0: the pool's */
     struct str application_name; /* shown in pg_stat_activity while it runs; empty: none */

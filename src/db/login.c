@@ -196,6 +196,8 @@ struct db_pool *db_pools_login(struct db_pools *pools, const struct conf_databas
         p->user = xstrndup(l->user);
         p->password = xstrndup(l->password);
         p->database = l->database.n ? xstrndup(l->database) : NULL;
+        if (p->database)
+            p->types = pools_types(pools, db->name, p->database);
         p->options = l->options.n ? xstrndup(l->options) : NULL;
         p->application_name = l->application_name.n ? xstrndup(l->application_name) : NULL;
     }

@@ -46,7 +46,8 @@ static void grow(struct db_pool *p)
     unsigned together = p->login && !p->proven ? 1 : POOL_CONNECTING_MAX;
     if (p->state == POOL_ENDED || now_of(p) < p->retry_us)
         return;
-    while (p->n_connecting < p->waiting.n && p->n_connecting < together && p->n_conns < p->max)
+    while (p->n_connecting < p->waiting.n && p->n_connecting < together &&
+           p->n_conns < p->max + p->extra)
         if (!open_one(p))
             return;
 }
@@ -220,6 +221,20 @@ void pool_requeue(struct db_job *j)
         refuse_with(j, "57P03", "the connection pool is closing");
         return;
     }
+    pool_pump_later(p);
+}
+
+void pool_submit_first(struct db_pool *p, const struct db_job_spec *spec, const struct db_ops *ops,
+                       void *arg)
+{
+    struct db_job *j = job_new(p, spec, arg);
+    j->ops = *ops;
+    if (p->state == POOL_ENDED || p->state == POOL_DOWN) {
+        refuse_with(j, "57P03", "the connection pool is closing");
+        return;
+    }
+    job_list_push_front(&p->waiting, j);
+    pools_watch_deadline(p->pools, j->deadline_us);
     pool_pump_later(p);
 }
 
@@ -419,6 +434,7 @@ struct db_pool *pool_new(struct db_pools *pools, const struct conf_database *db,
     p->max = (db->db_pool ? db->db_pool : 1) / workers;
     p->max = p->max ? p->max : 1;
     p->prepared = db->db_prepared_statements;
+    p->types = pools_types(pools, db->name, "");
     p->used_us = p->checked_us = loop_now_us(pools->loop);
     p->pump_task = LOOP_TASK(on_pump, p);
     loop_timer_init(&p->retry, pools->loop, on_retry, p);
@@ -499,6 +515,8 @@ static bool expired(const struct db_pool *p, const struct conn *c, uint64_t now)
 {
     const struct conf *conf = p->pools->conf;
     unsigned keep = p->login ? 0 : (conf->db_pool_min ? conf->db_pool_min : 1);
+    if (p->n_conns > p->max)
+        return true; /* the one more for a question about types */
     bool idle = conf->db_pool_max_idletime_us && up_count(p) > keep &&
                 now - c->idle_us > conf->db_pool_max_idletime_us;
     return idle || (c->expire_us && now > c->expire_us);
@@ -547,6 +565,11 @@ void pool_maintain(struct db_pool *p, uint64_t now)
         struct db_error why = {.severity = "FATAL", .code = "57P03", .message = "idle"};
         pool_end(p, &why);
     }
+}
+
+const struct db_types *db_pool_types(const struct db_pool *p)
+{
+    return p->types;
 }
 
 bool db_pool_up(const struct db_pool *p, const char **reason)

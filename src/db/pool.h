@@ -16,6 +16,7 @@
 #include "util/loop.h"
 
 struct db_pools;
+struct db_types;
 struct db_budget; /* db-connections-max over all workers; shared, atomic */
 
 struct db_login {
@@ -39,6 +40,9 @@ struct db_pool *db_pools_own(struct db_pools *, const struct conf_database *);
 /* NULL with err for what is refused before connecting: empty password, NUL, too many attempts. */
 MUSTCHECK struct db_pool *db_pools_login(struct db_pools *, const struct conf_database *,
                                          const struct db_login *, struct err *);
+
+/* The user's own types seen so far, for db_value_conv; good as long as the db_pools. */
+const struct db_types *db_pool_types(const struct db_pool *);
 
 /* Is the database reachable right now, as far as the pool knows? reason says why not. */
 bool db_pool_up(const struct db_pool *, const char **reason);

@@ -85,6 +85,18 @@ uint64_t pools_jitter(struct db_pools *pools, uint64_t upto)
     return upto ? (x * 2685821657736338717ull) % upto : 0;
 }
 
+struct db_types *pools_types(struct db_pools *pools, const char *database, const char *name)
+{
+    char *key = xasprintf("%s/%s", database, name);
+    struct db_types *types = strmap_get(pools->types, str_of(key));
+    if (!types) {
+        types = db_types_new();
+        strmap_put(pools->types, str_of(key), types);
+    }
+    free(key);
+    return types;
+}
+
 /* ---- deadlines: one timer for all jobs, at the earliest of them ---- */
 
 static void end_unsent(struct db_job *j, bool queue)
@@ -190,6 +202,7 @@ struct db_pools *db_pools_new(struct loop *loop, struct conf *conf, struct db_bu
     pools->conf = conf_ref(conf);
     pools->budget = budget;
     pools->by_key = strmap_new();
+    pools->types = strmap_new();
     pools->guard = login_guard_new();
     pools->random = ((uint64_t)t.tv_nsec << 32 ^ (uint64_t)t.tv_sec) | 1;
     pools->drained_task = LOOP_TASK(on_drained, pools);
@@ -260,10 +273,16 @@ static void end_pool(struct db_pool *p)
     }
 }
 
+static void types_free(void *p)
+{
+    db_types_free(p);
+}
+
 static void destroy(void *arg)
 {
     struct db_pools *pools = arg;
     strmap_free(pools->by_key, NULL);
+    strmap_free(pools->types, types_free);
     login_guard_free(pools->guard);
     conf_unref(pools->conf);
     for (struct db_job *j = pools->free_jobs, *next; j; j = next) {

@@ -14,6 +14,7 @@
 #include "db/pool.h"
 #include "db/session.h"
 #include "db/stmt_cache.h"
+#include "db/types.h"
 #include "util/strmap.h"
 
 #define JOB_NOTICES_MAX 100
@@ -77,6 +78,7 @@ struct db_job {
     enum db_end end;
     unsigned retry_after_s;
     size_t failed;
+    size_t types_of; /* 1 + the statement whose types were looked at last */
     struct db_failure failure;
     struct held held_inline[JOB_HELD_INLINE], *held;
     size_t n_held, held_cap;
@@ -133,6 +135,9 @@ struct conn {
     bool need_rollback, need_reset, need_names;
     bool names_pending; /* STEP_NAMES is on its way: nothing new until it is back */
     bool paused;
+    PGresult *parked; /* waits for its types to be known; nothing is read meanwhile */
+    size_t parked_stmt;
+    struct type_query *type_query;
     bool retire; /* closed as soon as it is idle */
     bool fatal;  /* PostgreSQL ended it with a FATAL, in the midst of fatal_job or of a group of
                     our own: what stands behind that was never run */
@@ -164,6 +169,8 @@ struct db_pool {
     enum pool_state state;
     struct conn *conns; /* most recently idle first */
     unsigned max, n_conns, n_connecting;
+    unsigned extra;         /* connections over max, for questions about types */
+    struct db_types *types; /* of its database; owned by db_pools */
     struct job_list waiting;
     struct db_failure failure; /* why it is down */
     uint64_t backoff_us, retry_us, used_us, checked_us;
@@ -178,6 +185,7 @@ struct db_pools {
     struct db_budget *budget;
     struct helpers *helpers;
     struct strmap *by_key;
+    struct strmap *types; /* struct db_types, by database */
     struct db_pool *first;
     struct job_list ending; /* their ends are queued */
     struct db_job *free_jobs;
@@ -241,6 +249,12 @@ static inline struct step *conn_head(const struct conn *c)
     return c->steps_n ? &c->steps[c->steps_first] : NULL;
 }
 
+void conn_deliver(struct conn *, struct db_job *, size_t stmt, PGresult *); /* takes the result */
+
+/* conn_types.c */
+bool conn_park(struct conn *, struct db_job *, size_t stmt, PGresult *); /* true: it took it */
+void conn_unpark(struct conn *, bool deliver);
+
 /* copy.c */
 bool copy_begin(struct conn *, struct db_job *); /* false: the connection is to be broken */
 void copy_read(struct conn *);
@@ -253,6 +267,8 @@ void pool_conn_failed(struct conn *, const struct db_error *); /* it was never u
 void pool_conn_lost(struct conn *, const struct db_error *);
 void pool_conn_gone(struct conn *); /* out of the lists, in conn_close */
 void pool_requeue(struct db_job *); /* to the front */
+void pool_submit_first(struct db_pool *, const struct db_job_spec *, const struct db_ops *,
+                       void *arg); /* before all others that wait */
 void pool_pump_later(struct db_pool *);
 void pool_end(struct db_pool *, const struct db_error *); /* its jobs fail with it */
 void pool_free(struct db_pool *);
@@ -266,6 +282,7 @@ bool pools_take_connection(struct db_pools *);
 void pools_give_connection(struct db_pools *);
 void pools_watch_deadline(struct db_pools *, uint64_t deadline_us);
 void pools_check_drained(struct db_pools *);
+struct db_types *pools_types(struct db_pools *, const char *database, const char *name);
 uint64_t pools_jitter(struct db_pools *, uint64_t upto);
 
 /* login.c */

@@ -2,6 +2,7 @@
  * streams, deadlines. */
 #include "unit.h"
 
+#include "db/value.h"
 #include "db_world.h"
 
 static void test_first(void **state)
@@ -439,6 +440,96 @@ static void test_patience(void **state)
 }
 
 /* 1,000 cancels at random under load: the cancelled are gone, nobody else notices. */
+struct typed {
+    struct request q;
+    const struct db_types *types;
+    char json[256];
+};
+
+static bool on_typed(void *arg, size_t i, const struct db_result *r)
+{
+    struct typed *t = arg;
+    struct buf b;
+    (void)i;
+    if (db_result_rows(r) == 0)
+        return true;
+    buf_init(&b, 1000);
+    for (size_t k = 0; k < db_result_columns(r); k++) {
+        struct db_conv c = db_value_conv(t->types, db_result_field(r, k).type);
+        db_value_write(&b, &c, db_result_value(r, 0, k));
+        buf_char(&b, ' ');
+    }
+    snprintf(t->json, sizeof t->json, "%.*s", STR_ARG(buf_str(&b)));
+    buf_fini(&b);
+    return true;
+}
+
+static void on_typed_done(void *arg, const struct db_outcome *o)
+{
+    on_done(&((struct typed *)arg)->q, o);
+}
+
+static const struct db_ops typed_ops = {.on_result = on_typed, .on_done = on_typed_done};
+
+static bool is_connected(void *arg)
+{
+    return stats(arg).size > 0;
+}
+
+static void test_types(void **state)
+{
+    (void)state;
+    struct world w;
+    struct typed t[6];
+    databases[0].db_pool = 2; /* fewer than are asking at once */
+    world_start(&w);
+    cluster_sql(&cluster, "create type mood as enum ('{sad}', 'ok, fine');"
+                          "create domain small as int; create domain vector as small[];"
+                          "create type pair as (a int, b text);");
+    for (int i = 0; i < 6; i++) {
+        t[i] = (struct typed){.types = db_pool_types(own(&w))};
+        exclusive(
+            &t[i].q,
+            "select '{sad}'::mood, array['{sad}', 'ok, fine', null]::mood[], '{1,2}'::small[], "
+            "array['{1,2}', '{}']::vector[], array[(1,'x y')]::pair[], "
+            "(select array_agg(r) from pg_attrdef r where false)");
+        t[i].q.spec.need_types = true;
+        t[i].q.spec.stream_rows = i % 2;
+        t[i].q.job = db_submit(own(&w), &t[i].q.spec, &typed_ops, &t[i]);
+    }
+    for (int i = 0; i < 6; i++) {
+        run_until(&w, has_ended, &t[i].q, 10);
+        assert_int_equal(t[i].q.end, DB_DONE);
+        assert_string_equal(t[i].json, "\"{sad}\" [\"{sad}\",\"ok, fine\",null] [1,2] [[1,2],[]] "
+                                       "[\"(1,\\\"x y\\\")\"] \"\" ");
+    }
+    uint64_t jobs = stats(&w).jobs;
+    t[0].q.ended = false;
+    t[0].q.job = db_submit(own(&w), &t[0].q.spec, &typed_ops, &t[0]);
+    run_until(&w, has_ended, &t[0].q, 10);
+    assert_int_equal(stats(&w).jobs, jobs + 1); /* not asked twice */
+    /* made by the transaction itself: text, unless it is committed when the question comes */
+    batch(&t[0].q, "create type late as enum ('a')");
+    stmt(&t[0].q, "select array['a']::late[]");
+    t[0].q.spec.need_types = true;
+    t[0].q.job = db_submit(own(&w), &t[0].q.spec, &typed_ops, &t[0]);
+    run_until(&w, has_ended, &t[0].q, 10);
+    assert_true(strcmp(t[0].json, "\"{a}\" ") == 0 || strcmp(t[0].json, "[\"a\"] ") == 0);
+    /* the client leaves while the question is out */
+    cluster_sql(&cluster, "create type gone as enum ('a')");
+    for (int i = 0; i < 50; i++) {
+        exclusive(&t[0].q, "select array['a']::gone[]");
+        t[0].q.spec.need_types = true;
+        t[0].q.job = db_submit(own(&w), &t[0].q.spec, &typed_ops, &t[0]);
+        for (int k = 0; k < i && !t[0].q.ended; k++)
+            run_until(&w, is_connected, &w, 1);
+        if (!t[0].q.ended)
+            db_cancel(t[0].q.job);
+    }
+    check_idle(&w);
+    world_end(&w);
+}
+
 struct storm {
     struct world *w;
     struct request *q;
@@ -535,6 +626,7 @@ int main(void)
         cmocka_unit_test_setup(test_notices, before_each),
         cmocka_unit_test_setup(test_deadlines, before_each),
         cmocka_unit_test_setup(test_patience, before_each),
+        cmocka_unit_test_setup(test_types, before_each),
         cmocka_unit_test_setup(test_cancels, before_each),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
