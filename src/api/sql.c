@@ -230,6 +230,7 @@ static void submit(struct call *call, struct db_pool *pool)
         .stream_rows = true,
         .can_write = !o->read_only,
         .leaves_state = q->leaves_state,
+        .need_types = !o->raw,
         .timeout_us = sql_access_time_left(call->worker, call->req, o),
         .application_name = sql_access_name(call->req),
     };
@@ -280,6 +281,7 @@ static void run_sql(struct worker *w, struct http_req *req)
         return;
     }
     sql_reply_init(&call->reply, &call->options, &call->request, req->arena);
+    call->reply.types = db_pool_types(pool);
     call->reply.bytes_max = w->conf->response_max_bytes;
     flow_init(&call->flow, req, &call->reply.out, w->conf->response_buffer);
     call->flow.closed = drop;

@@ -137,6 +137,11 @@ static void on_error(struct conn *c, struct step *s, const PGresult *res)
         j->failed = s->stmt;
     if (s->kind == STEP_STMT)
         check_name(c, j, s->stmt, res);
+    else if (s->kind == STEP_SETTING && c->cache && !j->unprepared &&
+             strcmp(j->failure.error.code, "26000") == 0) { /* the name of our own set_config */
+        stmt_cache_forget(c->cache);
+        j->stale_name = true;
+    }
 }
 
 static bool hand_over(struct db_job *j, size_t stmt, const PGresult *res)

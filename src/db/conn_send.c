@@ -136,9 +136,9 @@ static struct stmt_entry *named(struct conn *c, struct db_job *j, const struct d
     return e;
 }
 
-static bool send_stmt(struct conn *c, struct db_job *j, size_t i)
+static bool send_stmt(struct conn *c, struct db_job *j, const struct db_stmt *st,
+                      enum step_kind kind, size_t i)
 {
-    const struct db_stmt *st = &j->spec.stmts[i];
     bool parse;
     struct stmt_entry *e = named(c, j, st, &parse);
     if (parse) {
@@ -146,7 +146,7 @@ static bool send_stmt(struct conn *c, struct db_job *j, size_t i)
         if (!PQsendPrepare(c->pg, e->name, st->sql, st->nparams, st->types))
             return false;
     }
-    push_step(c, STEP_STMT, j, i);
+    push_step(c, kind, j, i);
     if (e)
         return PQsendQueryPrepared(c->pg, e->name, st->nparams, st->values, st->lengths,
                                    st->formats, 0) == 1;
@@ -177,17 +177,20 @@ static bool send_begin(struct conn *c, struct db_job *j)
  * behind it takes it away. */
 static bool send_application_name(struct conn *c, struct db_job *j, bool local)
 {
+    const struct str texts[] = {STR("SELECT pg_catalog.set_config('application_name',$1,false)"),
+                                STR("SELECT pg_catalog.set_config('application_name',$1,true)")};
     char name[64]; /* NAMEDATALEN: PostgreSQL cuts it there */
     const char *values[1] = {name};
     struct str given = j->spec.application_name;
     size_t n = given.n < sizeof name ? given.n : sizeof name - 1;
     memcpy(name, given.p, n);
     name[n] = '\0';
-    push_step(c, STEP_SETTING, j, 0);
-    if (!PQsendQueryParams(c->pg,
-                           local ? "SELECT pg_catalog.set_config('application_name',$1,true)"
-                                 : "SELECT pg_catalog.set_config('application_name',$1,false)",
-                           1, NULL, values, NULL, NULL, 0))
+    const struct db_stmt st = {.sql = texts[local].p,
+                               .sql_len = texts[local].n,
+                               .nparams = 1,
+                               .values = values,
+                               .prepare = local};
+    if (!send_stmt(c, j, &st, STEP_SETTING, 0))
         return false;
     if (local)
         return true;
@@ -234,7 +237,7 @@ bool conn_send_job(struct conn *c, struct db_job *j)
             sent = send_plain(c, STEP_SETTING, j, "SELECT 1");
     }
     for (size_t i = 0; sent && i < s->n; i++)
-        sent = send_stmt(c, j, i);
+        sent = send_stmt(c, j, &s->stmts[i], STEP_STMT, i);
     sent = sent && send_end(c, j) && send_sync(c, j);
     note_traces(c, j);
     return sent;
