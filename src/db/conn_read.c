@@ -33,14 +33,16 @@ static void pop_step(struct conn *c)
  * know a prepared name or could not go on using its plan. */
 static bool try_again(struct conn *c, struct db_job *j)
 {
-    const char *code = j->failure.error.code;
-    if (j->retried || j->delivered || j->cancelled || j->timed_out || j->refused)
+    if (j->delivered || j->cancelled || j->timed_out || j->refused)
         return false;
-    bool neighbour = j->hit && strcmp(code, "57014") == 0 && j->spec.travel == DB_SHARED;
-    if (!neighbour && !j->stale_name)
+    if (j->hit && strcmp(j->failure.error.code, "57014") == 0 && j->spec.travel == DB_SHARED &&
+        j->hits < JOB_HITS_MAX) {
+        j->hits++; /* each of them another cancel of another job */
+    } else if (j->stale_name && !j->unprepared) {
+        j->unprepared = true;
+    } else {
         return false;
-    j->retried = true;
-    j->unprepared = j->stale_name;
+    }
     c->pool->stats.resends++;
     job_forget_try(j);
     job_list_remove(j);

@@ -20,6 +20,8 @@
 #define JOB_NOTICES_MAX 100
 #define JOB_NOTICES_BYTES (64 * 1024)
 #define JOB_HELD_INLINE 4
+/* Cancels meant for neighbours that one job survives unseen. */
+#define JOB_HITS_MAX 16
 
 /* Every so many exclusive jobs a connection is reset, even if none of them seemed to need it. */
 #define CONN_RESET_EVERY 100
@@ -77,6 +79,7 @@ struct db_job {
     bool left_transaction, queue_timeout, login_refused;
     enum db_end end;
     unsigned retry_after_s;
+    unsigned hits; /* how often it was sent again after a neighbour's cancel */
     size_t failed;
     size_t types_of; /* 1 + the statement whose types were looked at last */
     struct db_failure failure;
