@@ -16,6 +16,6 @@ teardown_file() {
 }
 
 @test "a slow query does not move the p99 of the others by more than 2 ms" {
-    [ "$MODE" = release ] || skip "figures are for the release build"
+    [ "${MODE:-release}" = release ] || skip "figures are for the release build"
     python3 "$SERVER_TOP/tests/e2e/fairness.py" slow "$SERVER_PORT"
 }
