@@ -73,7 +73,9 @@ void rest_read_reply(struct rest_run *run, struct rest_prefs *applied, struct re
                                  .prefs = applied};
     rest_run_header(run, STR("Content-Range"),
                     rest_content_range(run->arena, r->offset, row->page, row->total));
-    rest_run_header(run, STR("Content-Location"), rest_content_location(run->arena, r));
+    struct str location = rest_content_location(run->arena, r);
+    if (location.n <= run->conf->server_header_memory / 4) /* else the head would have no room */
+        rest_run_header(run, STR("Content-Location"), location);
 }
 
 static void on_done(struct rest_run *run)

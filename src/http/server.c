@@ -114,7 +114,11 @@ static void on_connection(void *arg, struct MHD_Connection *mc, void **context,
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         peer_new(arg, mc, context);
     } else if (*context) {
-        peer_free(*context);
+        struct peer *p = *context;
+        void *request = p->req;
+        if (request) /* an answer's head that had no room: libmicrohttpd closes without a word */
+            request_on_completed(arg, mc, &request, MHD_REQUEST_TERMINATED_WITH_ERROR);
+        peer_free(p);
         *context = NULL;
     }
 }

@@ -141,18 +141,17 @@ static bool give_ranges(struct planner *p, struct plan_build *root)
     return true;
 }
 
-/* Recursion over the list keeps the last in front, without a second array; it is bounded by
- * REST_PARAMS_MAX. */
 static bool give_logic(struct planner *p, struct plan_build *root, bool skip_root)
 {
-    const struct rest_logic *v[64];
-    size_t n = 0;
-    for (const struct rest_logic *l = p->spec->request->query.logic; l; l = l->next) {
-        if (n == sizeof v / sizeof v[0])
-            return err_set(p->err, 400, "PGRST100", "Too many and/or parameters in the URL");
+    size_t n = 0, all = 0;
+    for (const struct rest_logic *l = p->spec->request->query.logic; l; l = l->next)
+        all++;
+    const struct rest_logic **v = arena_array(p->arena, all + 1, sizeof(struct rest_logic *));
+    if (!v)
+        return false;
+    for (const struct rest_logic *l = p->spec->request->query.logic; l; l = l->next)
         v[n++] = l;
-    }
-    while (n-- > 0) {
+    while (n-- > 0) { /* from the last: each goes in front */
         if (skip_root && v[n]->path.n == 0)
             continue;
         struct plan_build *at = at_path(p, root, &v[n]->path);
