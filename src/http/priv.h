@@ -181,6 +181,7 @@ struct request *request_new(struct http_server *, struct peer *, struct MHD_Conn
 void request_free_pool(struct http_server *); /* also lets go of orphans */
 void request_resume(struct request *);        /* lets libmicrohttpd call us again for it */
 void request_gone(struct request *);          /* the client left while it was suspended */
+void request_lost(struct request *);          /* its connection ends and it was not completed */
 void request_end(struct request *);           /* the server ends while it was suspended */
 void request_fail(struct request *, const struct err *);
 void request_answered(struct request *);         /* response, or taken, is set */

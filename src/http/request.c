@@ -28,6 +28,8 @@
 struct request *request_new(struct http_server *s, struct peer *p, struct MHD_Connection *mc,
                             const char *target)
 {
+    if (p->req)
+        request_lost(p->req);
     struct request *q = s->free_requests;
     if (q) {
         s->free_requests = q->next_free;
@@ -488,14 +490,8 @@ static void head_only_status(struct request *q, enum MHD_RequestTerminationCode 
         stats_add(&q->server->stats->bad_heads, 1);
 }
 
-void request_on_completed(void *arg, struct MHD_Connection *mc, void **context,
-                          enum MHD_RequestTerminationCode how)
+static void request_completed(struct request *q, enum MHD_RequestTerminationCode how)
 {
-    struct request *q = *context;
-    (void)arg, (void)mc;
-    *context = NULL;
-    if (!q)
-        return;
     struct http_server *s = q->server;
     struct peer *p = q->peer;
     if (q->state == REQ_HEAD)
@@ -520,6 +516,22 @@ void request_on_completed(void *arg, struct MHD_Connection *mc, void **context,
     } else {
         request_release(q);
     }
+}
+
+void request_on_completed(void *arg, struct MHD_Connection *mc, void **context,
+                          enum MHD_RequestTerminationCode how)
+{
+    struct request *q = *context;
+    (void)arg, (void)mc;
+    *context = NULL;
+    if (q)
+        request_completed(q, how);
+}
+
+/* libmicrohttpd 0.9.75 forgets to tell when it gives up on a head that needs too much memory. */
+void request_lost(struct request *q)
+{
+    request_completed(q, MHD_REQUEST_TERMINATED_WITH_ERROR);
 }
 
 void http_set_times(struct http_req *r, uint64_t queue_us, uint64_t connect_us, uint64_t db_us)

@@ -228,6 +228,40 @@ static void refuses_heads_that_are_too_long(void **state)
     }
 }
 
+/* libmicrohttpd keeps a structure per header and argument: many small ones fill its memory before
+ * their bytes do. Each count must get an answer, and the query must not count at all. */
+static void takes_many_arguments_and_headers(void **state)
+{
+    (void)state;
+    for (int n = 100; n <= 1900; n += 600) {
+        struct buf b;
+        buf_init(&b, 1 << 20);
+        BUF_LIT(&b, "GET /hello?");
+        for (int i = 0; i < n; i++)
+            BUF_LIT(&b, "a=1&");
+        BUF_LIT(&b, "b HTTP/1.1\r\n" HOST CLOSE "\r\n");
+        buf_char(&b, '\0');
+        assert_status(b.p, 200);
+        buf_fini(&b);
+    }
+    for (int n = 10; n <= 600; n += 10) {
+        struct buf b;
+        buf_init(&b, 1 << 20);
+        BUF_LIT(&b, "GET /hello HTTP/1.1\r\n" HOST CLOSE);
+        for (int i = 0; i < n; i++)
+            buf_printf(&b, "X-%d: 1\r\n", i);
+        BUF_LIT(&b, "\r\n");
+        buf_char(&b, '\0');
+        struct heard h = ask(b.p);
+        int status = status_of(&h);
+        if (status != 200 && status != 431)
+            fail_msg("%d headers: %d", n, status);
+        assert_true(n > 100 || status == 200);
+        hear_free(&h);
+        buf_fini(&b);
+    }
+}
+
 static void answers_head_and_options(void **state)
 {
     (void)state;
@@ -450,6 +484,7 @@ int main(void)
         TEST(routes_the_raw_target),
         TEST(survives_garbage),
         TEST(refuses_heads_that_are_too_long),
+        TEST(takes_many_arguments_and_headers),
         TEST(answers_head_and_options),
         TEST(echoes_decent_request_ids_only),
         TEST(collects_bodies),
