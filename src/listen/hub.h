@@ -93,6 +93,8 @@ struct hub_item {
     bool replayed;
 };
 size_t hub_take(struct hub_sub *, struct hub_item *items, size_t max);
+/* There may be more behind these n of max; false: whatever comes wakes the reader again. */
+bool hub_take_more(const struct hub_item *items, size_t n, size_t max);
 void hub_put_back(struct hub_sub *, const struct hub_item *items, size_t n);
 
 /* ---- the feeding side: on the thread of the LISTEN connection ---- */

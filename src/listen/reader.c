@@ -494,6 +494,11 @@ size_t hub_take(struct hub_sub *s, struct hub_item *items, size_t max)
     return n;
 }
 
+bool hub_take_more(const struct hub_item *items, size_t n, size_t max)
+{
+    return n == max || (n > 0 && items[n - 1].cursor >= CURSOR_MARKER);
+}
+
 void hub_put_back(struct hub_sub *s, const struct hub_item *items, size_t n)
 {
     struct hub *h = s->port->hub;

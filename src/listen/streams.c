@@ -269,11 +269,13 @@ static void settle_items(struct stream *s, struct hub_item *items, size_t n, siz
     hub_put_back(s->sub, items + i, n - i);
 }
 
-static size_t write_items(struct stream *s)
+/* Returns the bytes there were; more: it is worth asking again. */
+static size_t write_items(struct stream *s, bool *more)
 {
     struct hub_item items[BATCH];
     struct iovec iov[BATCH];
     size_t total = 0, n = hub_take(s->sub, items, BATCH);
+    *more = hub_take_more(items, n, BATCH);
     if (n == 0)
         return 0;
     s->held = false;
@@ -296,21 +298,18 @@ static size_t write_items(struct stream *s)
 static void flush(struct stream *s)
 {
     size_t wrote = 0;
+    bool more = true;
     if (s->state >= STREAM_CLOSING || s->blocked || !write_parts(s))
         return;
     if (s->state == STREAM_ENDING) {
         close_gently(s);
         return;
     }
-    while (s->state == STREAM_OPEN && !s->blocked && wrote < PUMP_BYTES) {
-        size_t n = write_items(s);
-        if (n == 0)
-            break;
-        wrote += n;
-    }
+    while (more && s->state == STREAM_OPEN && !s->blocked && wrote < PUMP_BYTES)
+        wrote += write_items(s, &more);
     if (s->state != STREAM_OPEN || s->blocked)
         return;
-    if (wrote >= PUMP_BYTES)
+    if (more)
         hub_sub_again(s->sub);
     else if (s->held && hub_sub_state(s->sub) == HUB_SUB_REFUSED)
         end(s, (struct str){NULL, 0});
