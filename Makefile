@@ -137,9 +137,13 @@ format:
 hooks:
 	git config core.hooksPath tests/lint/hooks
 
-# The image, built and run for real (podman or Docker's engine); the suite on Debian 13.
+# The image, built and run for real: on both bases, by podman and by Docker's engine where they are installed
+# (ENGINES=podman SUITES=bookworm: less). trixie-test: the test suite on Debian 13.
+ENGINES ?= podman docker
+SUITES ?= bookworm trixie
 container-test:
-	@tests/container/container.sh
+	@rc=0; for engine in $(ENGINES); do for suite in $(SUITES); do \
+	    echo "== $$engine, $$suite"; ENGINE=$$engine SUITE=$$suite tests/container/container.sh || rc=1; done; done; exit $$rc
 trixie-test:
 	@tests/container/trixie.sh
 

@@ -77,6 +77,7 @@ image_is_as_promised() {
 	t "$SUITE: health check" is "$(inspect "$field")" '["CMD","/usr/bin/pghttpd","--healthcheck"]'
 	t "$SUITE: at most ${MAX_MB:-20} MB" below "$(inspect '{{.Size}}')" $((${MAX_MB:-20} * 1000000))
 	echo "# image $(inspect '{{.Size}}') bytes"
+	t "$SUITE: runs at all" eng run --rm --network host --no-healthcheck "$image" --version
 	t "$SUITE: no shell" bash -c '! "$@"' _ "$([ "$ENGINE" = docker ] && echo /usr/bin/docker || echo podman)" \
 		run --rm --network host --no-healthcheck --entrypoint /bin/sh "$image" -c true
 }
@@ -90,7 +91,7 @@ without_database() {
 	echo "# start to first 200: $ms ms (the engine's own share included)"
 	t "is not ready" is "$(status "127.0.0.1:$admin/ready")" 503
 	t "healthcheck says alive" eng exec away /usr/bin/pghttpd --healthcheck
-	t "--ready says not ready" bash -c '! "$@"' _ "$ENGINE" exec away /usr/bin/pghttpd --ready
+	t "--ready says not ready" is "$(eng exec away /usr/bin/pghttpd --ready >/dev/null 2>&1; echo $?)" 1
 	t0=$(now_ms)
 	t "stops" eng stop -t 5 away
 	ms=$(($(now_ms) - t0))
@@ -144,17 +145,66 @@ with_database() {
 	eng rm -f c4 >/dev/null
 }
 
+# docker/compose.yaml as it is: the demo, and two instances behind the balancer.
+compose() {
+	PGHTTPD_IMAGE="$image" PORT=18280 BALANCED_PORT=18281 docker-compose -p pghttpd-test -f "$top/docker/compose.yaml" \
+		--profile balanced "$@"
+}
+streams_of() { # connections to port 3000 that NAME holds
+	local pid
+	pid=$(eng inspect "$1" -f '{{.State.Pid}}')
+	nsenter -t "$pid" -n ss -Htn state established '( sport = :3000 )' | wc -l
+}
+with_compose() {
+	local one two t0
+	t "balancer image builds" eng_build --build-arg "DEBIAN=debian:$SUITE-slim" -t nginx:stable "$here/nginx"
+	t0=$(now_ms)
+	t "compose up waits for the database" compose up -d --no-build
+	echo "# compose up: $(($(now_ms) - t0)) ms"
+	one=$(compose ps -q pghttpd) two=$(compose ps -q pghttpd2)
+	t "answers" until_ok 100 curl -sf -o /dev/null 127.0.0.1:18280/
+	t "the balancer answers" until_ok 100 curl -sf -o /dev/null 127.0.0.1:18281/
+	t "the demo is in it" bash -o pipefail -c "curl -sf '127.0.0.1:18280/rest/products?limit=1' | jq -e 'length == 1'"
+	t "becomes healthy" until_ok 300 is_healthy "$one"
+	curl -sN 127.0.0.1:18281/listen/orders >"$W/stream1" &
+	local curl1=$!
+	t "a stream opens through the balancer" until_ok 50 grep -q '^: ok' "$W/stream1"
+	curl -sN 127.0.0.1:18281/listen/orders >"$W/stream2" &
+	local curl2=$!
+	t "and a second one" until_ok 50 grep -q '^: ok' "$W/stream2"
+	t "each instance has one" is "$(streams_of "$one") $(streams_of "$two")" "1 1"
+	t "an order is placed by SQL" curl -sf 127.0.0.1:18280/sql -d '{"query":"insert into orders (customer_id) values (7)"}'
+	t "the first stream has it" until_ok 30 grep -q '^data:.*insert' "$W/stream1"
+	t "the second stream has it" until_ok 30 grep -q '^data:.*insert' "$W/stream2"
+	t0=$(now_ms)
+	t "one instance stops" compose stop pghttpd2
+	t "within two seconds" below "$(($(now_ms) - t0))" 2000
+	t "exit code 0" is "$(eng inspect "$two" -f '{{.State.ExitCode}}')" 0
+	t "the balancer goes on with the other" until_ok 30 curl -sf -o /dev/null 127.0.0.1:18281/
+	kill $curl1 $curl2 2>/dev/null
+	t "compose down" compose down -v -t 5
+}
+is_healthy() { [ "$(eng inspect "$1" -f '{{.State.Health.Status}}')" = healthy ]; }
+
 eng_start || exit 1
 base="$CACHE/base-$SUITE.tar"
 mkdir -p "$CACHE"
 [ -s "$base" ] || "$here/mkbase.sh" "$base" "$SUITE" >/dev/null 2>&1
 t "$SUITE: base" eng_import "$base" "debian:$SUITE-slim"
+ignore=(--ignorefile "$top/docker/Dockerfile.dockerignore") # BuildKit finds it by its name
+[ "$ENGINE" = podman ] || ignore=()
 t "$SUITE: image builds" eng_build --build-arg "DEBIAN=debian:$SUITE-slim" --build-arg VERSION=1.2.3 -f "$top/docker/Dockerfile" \
-	--ignorefile "$top/docker/Dockerfile.dockerignore" -t "$image" "$top"
+	"${ignore[@]}" -t "$image" "$top"
+[ "$failed" = 0 ] || { echo "1..$((passed + failed))"; echo "$passed passed, $failed failed"; exit 1; }
 image_is_as_promised
 without_database
 t "database image builds" eng_build --build-arg "DEBIAN=debian:$SUITE-slim" -t postgres:15 "$here/postgres"
 with_database
+if [ "$ENGINE" = docker ] && command -v docker-compose >/dev/null; then
+	with_compose
+else
+	echo "# compose: skipped (needs ENGINE=docker and docker-compose)"
+fi
 echo "1..$((passed + failed))"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
