@@ -10,7 +10,8 @@
 #include "http/priv.h"
 #include "util/xalloc.h"
 
-#define ID_MAX 128 /* bytes of an X-Request-Id or a traceparent that are believed */
+#define HEADER_COST 72 /* what libmicrohttpd's structure for a header takes of the same memory */
+#define ID_MAX 128     /* bytes of an X-Request-Id or a traceparent that are believed */
 
 /* --- headers --- */
 
@@ -63,7 +64,7 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
     struct header *one = &h->v[h->n++];
     one->name = (struct str){name, name_n};
     one->value = value ? str_trim((struct str){value, value_n}) : STR("");
-    q->head_bytes += name_n + value_n + 4;
+    q->head_bytes += name_n + value_n + HEADER_COST;
     if (str_ieq(one->name, STR("Content-Length")))
         note_length(q, one->value);
     else

@@ -11,6 +11,8 @@
 #include "http/priv.h"
 #include "util/xalloc.h"
 
+#define STANDARD_HEAD 2048 /* status line, Date, lengths, CORS, ids */
+
 /* --- response headers --- */
 
 static bool token(struct str s)
@@ -294,6 +296,16 @@ static void give(struct request *q, struct MHD_Response *response, struct str ty
     request_answered(q);
 }
 
+/* libmicrohttpd builds the answer's head in what the request's left of the connection's memory; a
+ * head that is too long for that would be no answer at all. */
+bool reply_head_fits(const struct request *q)
+{
+    size_t room = q->server->conf->server_header_memory, used = q->head_bytes + STANDARD_HEAD;
+    for (size_t i = 0; i < q->out.n; i++)
+        used += q->out.v[i].name.n + q->out.v[i].value.n + 4;
+    return used <= room;
+}
+
 void http_reply(struct http_req *r, int status, struct str type, struct buf *body)
 {
     struct request *q = request_of(r);
@@ -314,7 +326,7 @@ void http_reply(struct http_req *r, int status, struct str type, struct buf *bod
     }
     q->status = status;
     q->body_out = bodiless(q) || q->head_only ? 0 : body->n;
-    if (!request_body_short(q)) {
+    if (!request_body_short(q) || !reply_head_fits(q)) {
         reply_past(q, type, buf_str(body));
         buf_fini(body);
         return;

@@ -423,7 +423,7 @@ static bool start_daemon(struct http_server *s, struct err *err)
                            ? conf->server_timeout_idle_us
                            : conf->server_timeout_header_us;
     unsigned timeout_s = (unsigned)(longest / 1000000) + WRITE_SLACK_S;
-    s->head_max = conf->server_header_memory / 2;
+    s->head_max = conf->server_header_memory / 4 * 3; /* the rest is for the answer's head */
     s->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, &request_on_access, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         conf->server_header_memory, MHD_OPTION_CONNECTION_LIMIT, 1u << 20,

@@ -103,9 +103,11 @@ void http_stream(struct http_req *r, int status, struct str type, const struct h
 {
     struct request *q = request_of(r);
     assert(q->state == REQ_RUNNING);
-    if (q->peer && !q->body_done) { /* no handler does; its own rule */
+    if (q->peer && (!q->body_done || !reply_head_fits(q))) {
+        struct err err;
+        err_set(&err, 500, "PGH500", "the answer's headers are too long to be streamed");
         source->closed(arg);
-        http_reply(r, 500, (struct str){NULL, 0}, NULL);
+        http_fail_json(r, &err);
         return;
     }
     if (request_orphan_done(q)) {

@@ -49,6 +49,21 @@ static void run_big(struct worker *w, struct http_req *r)
     http_reply(r, 200, STR("application/json"), &b);
 }
 
+/* ?N: that many response headers of 1,000 bytes. */
+static void run_headers(struct worker *w, struct http_req *r)
+{
+    uint64_t n = 0;
+    char value[1000];
+    (void)w;
+    memset(value, 'v', sizeof value);
+    assert_true(str_u64(r->query, 100, &n));
+    for (uint64_t i = 0; i < n; i++)
+        assert_true(http_add_header(r, STR("X-Long"), (struct str){value, sizeof value}));
+    answer(r, 200, "many headers\n");
+}
+
+static const struct route many_headers = {
+    .name = "headers", .methods = "GET", .path = "/headers", .run = run_headers};
 static const struct route hello = {
     .name = "hello", .methods = "GET, POST", .path = "/hello", .run = run_hello};
 static const struct route echo = {
@@ -78,8 +93,9 @@ static const struct route local = {.name = "local",
                                    .path = "/local",
                                    .flags = ROUTE_ADMIN | ROUTE_LOCAL | ROUTE_HEAD_LENGTH,
                                    .run = run_hello};
-static const struct route *const routes[] = {
-    &hello, &echo, &later_route, &big, &guarded, &bodiless_route, &sink_route, &local, NULL};
+static const struct route *const routes[] = {&many_headers, &hello,   &echo,           &later_route,
+                                             &big,          &guarded, &bodiless_route, &sink_route,
+                                             &local,        NULL};
 
 static void start(const char *const *settings)
 {
@@ -360,6 +376,20 @@ static void inflates_bodies_within_bounds(void **state)
     free(packed);
 }
 
+static void sends_headers_of_any_length(void **state)
+{
+    (void)state;
+    START("--db-pool", "1");
+    for (unsigned n = 1; n <= 40; n++) {
+        char text[128];
+        snprintf(text, sizeof text, "GET /headers?%u HTTP/1.1\r\n" HOST CLOSE "\r\n", n);
+        struct heard h = ask(text);
+        if (status_of(&h) != 200 || count(&h, "X-Long: ") != n || !has(&h, "many headers"))
+            fail_msg("%u headers: %d", n, status_of(&h));
+        hear_free(&h);
+    }
+}
+
 static void compresses_when_asked(void **state)
 {
     (void)state;
@@ -544,6 +574,7 @@ int main(void)
         TEST(waits_for_answers_longer_than_for_requests),
         TEST(bounds_bodies),
         TEST(inflates_bodies_within_bounds),
+        TEST(sends_headers_of_any_length),
         TEST(compresses_when_asked),
         TEST(guards_routes),
         TEST(keeps_the_admin_port_to_this_machine),

@@ -204,8 +204,8 @@ static char *long_text(const char *before, char c, size_t n, const char *after)
 static void refuses_heads_that_are_too_long(void **state)
 {
     (void)state;
-    char *target = long_text("GET /hello?", 'a', 9000, " HTTP/1.1\r\n" HOST "\r\n");
-    char *header = long_text("GET /hello HTTP/1.1\r\n" HOST "X-Long: ", 'a', 9000, "\r\n\r\n");
+    char *target = long_text("GET /hello?", 'a', 13000, " HTTP/1.1\r\n" HOST "\r\n");
+    char *header = long_text("GET /hello HTTP/1.1\r\n" HOST "X-Long: ", 'a', 13000, "\r\n\r\n");
     assert_status(target, 414);
     assert_status(header, 431);
     struct heard h = ask(header);
