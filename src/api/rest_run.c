@@ -400,7 +400,7 @@ bool rest_run_settings(struct rest_run *run, const struct rest_run_mode *mode, s
         .role_info = role,
         .function_settings = mode->routine ? &mode->routine->settings : NULL,
         .read_only = mode->read_only,
-        .timeout_us = run->spec.timeout_us};
+        .timeout_us = prefs->has_timeout ? run->spec.timeout_us : 0};
     rest_run_sql(run, &sql);
     sqlgen_settings(&sql, &settings);
     return rest_run_add(run, &sql, false, err) && pre_request(run, err);
@@ -426,16 +426,22 @@ static bool row_security(const struct plan_node *node)
     return false;
 }
 
-/* What a plan depends on besides its text: names resolve under the request's schemas, and policies
- * are the role's. */
+/* What a plan depends on besides its text: the types that the catalog has, the schemas where names
+ * resolve, and with row level security the role, whose policies they are. */
 static struct str cache_scope(struct rest_run *run)
 {
     bool by_role = (run->table && run->table->row_security) || row_security(run->plan.root);
-    if (!by_role)
-        return run->request.schema;
-    const char *scope =
-        arena_printf(run->arena, "%.*s/%.*s", STR_ARG(run->request.schema), STR_ARG(run->who.role));
-    return scope ? str_of(scope) : run->request.schema;
+    uint64_t version = catalog_info(run->catalog).version;
+    struct str schema = run->request.schema, role = by_role ? run->who.role : STR("");
+    char *scope = arena_alloc(run->arena, sizeof version + schema.n + 1 + role.n);
+    if (!scope)
+        return schema;
+    memcpy(scope, &version, sizeof version);
+    memcpy(scope + sizeof version, schema.p, schema.n);
+    scope[sizeof version + schema.n] = '\0';
+    if (role.n)
+        memcpy(scope + sizeof version + schema.n + 1, role.p, role.n);
+    return (struct str){scope, sizeof version + schema.n + 1 + role.n};
 }
 
 bool rest_run_add(struct rest_run *run, struct sql *sql, bool is_main, struct err *err)

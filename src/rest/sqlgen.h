@@ -122,7 +122,7 @@ struct sqlgen_settings {
     const struct catalog_role *role_info; /* settings of the role; NULL: none */
     const struct catalog_settings *function_settings;
     bool read_only;
-    uint64_t timeout_us; /* statement_timeout as the second line; 0: none */
+    uint64_t timeout_us; /* what the request asks for; 0: the login's own statement_timeout holds */
 };
 void sqlgen_settings(struct sql *, const struct sqlgen_settings *);
 /* "schema", "extra1", ...: the search_path of a request. */

@@ -133,6 +133,16 @@ static void set_all(struct sql *s, const struct catalog_settings *settings)
         set_named(s, settings->v[i].name.p, settings->v[i].value.p);
 }
 
+/* What the request asks for, but never more than the login or the database allows. */
+static void set_timeout(struct sql *s, uint64_t ms)
+{
+    sql_lit(s, ", pg_catalog.set_config('statement_timeout', least(nullif(pg_catalog.date_part("
+               "'epoch', pg_catalog.current_setting('statement_timeout')::pg_catalog.interval) "
+               "* 1000, 0), ");
+    sql_param(s, str_of(arena_printf(s->arena, "%llu", (unsigned long long)ms)));
+    sql_lit(s, "::pg_catalog.float8)::pg_catalog.int8::pg_catalog.text, true)");
+}
+
 void sqlgen_settings(struct sql *s, const struct sqlgen_settings *in)
 {
     sql_lit(s, "SELECT pg_catalog.set_config('search_path', ");
@@ -141,9 +151,7 @@ void sqlgen_settings(struct sql *s, const struct sqlgen_settings *in)
     if (in->read_only)
         sql_lit(s, ", pg_catalog.set_config('transaction_read_only', 'on', true)");
     if (in->timeout_us)
-        set(s, "statement_timeout",
-            str_of(arena_printf(s->arena, "%llu",
-                                (unsigned long long)((in->timeout_us + 999) / 1000))));
+        set_timeout(s, (in->timeout_us + 999) / 1000);
     if (in->role_info) /* before the role: the login may be allowed what the role is not */
         set_all(s, &in->role_info->settings);
     set(s, "role", in->role);
