@@ -12,7 +12,7 @@
 #include "util/xalloc.h"
 
 /* After so many times the patience, reads stuck behind a long job go elsewhere. */
-#define STUCK_PATIENCES 5
+#define STUCK_PATIENCES 20
 
 static void on_up(void *arg);
 static void on_down(void *arg, const struct db_error *why);
@@ -328,7 +328,7 @@ struct conn *conn_open(struct db_pool *pool)
                                 .user = pool->user,
                                 .password = pool->password,
                                 .database = pool->database,
-                                .options = pool->options,
+                                .options = pool->prepared ? pool->options : NULL,
                                 .application_name = pool->application_name,
                                 .client_login = pool->login,
                                 .connect_timeout_us = conf->db_connect_timeout_us};

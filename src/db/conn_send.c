@@ -198,6 +198,31 @@ static bool send_application_name(struct conn *c, struct db_job *j, bool local)
     return send_sync(c, NULL);
 }
 
+/* Behind a pooler that knows no startup options: those of the login, "-c name=value" and
+ * "--name=value", for the transaction of this group. Where there is none they cannot be had. */
+static bool send_options(struct conn *c, struct db_job *j)
+{
+    char *options = xstrdup(c->pool->options), *rest = options, *word;
+    bool sent = true;
+    while (sent && (word = strsep(&rest, " "))) {
+        if (strcmp(word, "-c") == 0 && rest)
+            word = strsep(&rest, " ");
+        else if (strncmp(word, "-c", 2) == 0 || strncmp(word, "--", 2) == 0)
+            word += 2;
+        char *value = strchr(word, '=');
+        if (!value)
+            continue;
+        *value++ = '\0';
+        const char *values[2] = {word, value};
+        const struct str text = STR("SELECT pg_catalog.set_config($1,$2,true)");
+        const struct db_stmt st = {
+            .sql = text.p, .sql_len = text.n, .nparams = 2, .values = values};
+        sent = send_stmt(c, j, &st, STEP_SETTING, 0);
+    }
+    free(options);
+    return sent;
+}
+
 static bool send_end(struct conn *c, struct db_job *j)
 {
     const struct db_job_spec *s = &j->spec;
@@ -218,24 +243,33 @@ static void note_traces(struct conn *c, const struct db_job *j)
     }
 }
 
+/* Does the job run inside a transaction, so that settings can be local to it? */
+static bool is_transaction(const struct db_job_spec *s)
+{
+    return s->in_transaction || s->travel == DB_SHARED ||
+           (s->n == 1 && db_statement_plain((struct str){s->stmts[0].sql, s->stmts[0].sql_len}));
+}
+
+static bool send_settings(struct conn *c, struct db_job *j)
+{
+    const struct db_job_spec *s = &j->spec;
+    bool named = s->application_name.n > 0, options = !c->pool->prepared && c->pool->options;
+    bool local = (named || options) && is_transaction(s);
+    bool sent = !s->in_transaction || send_begin(c, j);
+    if (sent && named)
+        sent = send_application_name(c, j, local);
+    if (sent && options && local)
+        sent = send_options(c, j);
+    /* Until a snapshot is taken, READ ONLY can be undone by SET transaction_read_only. */
+    if (sent && s->in_transaction && s->read_only && !named)
+        sent = send_plain(c, STEP_SETTING, j, "SELECT 1");
+    return sent;
+}
+
 bool conn_send_job(struct conn *c, struct db_job *j)
 {
     const struct db_job_spec *s = &j->spec;
-    bool sent = !conn_needs_front(c) || conn_send_front(c);
-    if (sent && s->application_name.n) {
-        bool bare = s->travel == DB_EXCLUSIVE && !s->in_transaction;
-        bool local =
-            !bare ||
-            (s->n == 1 && db_statement_plain((struct str){s->stmts[0].sql, s->stmts[0].sql_len}));
-        if (s->in_transaction)
-            sent = send_begin(c, j);
-        sent = sent && send_application_name(c, j, local);
-    } else if (sent && s->in_transaction) {
-        sent = send_begin(c, j);
-        /* Until a snapshot is taken, READ ONLY can be undone by SET transaction_read_only. */
-        if (sent && s->read_only)
-            sent = send_plain(c, STEP_SETTING, j, "SELECT 1");
-    }
+    bool sent = (!conn_needs_front(c) || conn_send_front(c)) && send_settings(c, j);
     for (size_t i = 0; sent && i < s->n; i++)
         sent = send_stmt(c, j, &s->stmts[i], STEP_STMT, i);
     sent = sent && send_end(c, j) && send_sync(c, j);

@@ -423,16 +423,21 @@ void pool_conn_lost(struct conn *c, const struct db_error *why)
 
 /* ---- life of a pool ---- */
 
+void pool_resize(struct db_pool *p, const struct conf_database *db)
+{
+    unsigned workers = p->pools->conf->workers ? p->pools->conf->workers : 1;
+    p->max = (db->db_pool ? db->db_pool : 1) / workers;
+    p->max = p->max ? p->max : 1;
+}
+
 struct db_pool *pool_new(struct db_pools *pools, const struct conf_database *db, const char *key)
 {
     struct db_pool *p = xcalloc(1, sizeof *p);
-    unsigned workers = pools->conf->workers ? pools->conf->workers : 1;
     p->pools = pools;
     p->key = xstrdup(key);
     p->database_name = xstrdup(db->name);
     p->uri = xstrdup(db->db_uri ? db->db_uri : "");
-    p->max = (db->db_pool ? db->db_pool : 1) / workers;
-    p->max = p->max ? p->max : 1;
+    pool_resize(p, db);
     p->prepared = db->db_prepared_statements;
     p->types = pools_types(pools, db->name, "");
     p->used_us = p->checked_us = loop_now_us(pools->loop);

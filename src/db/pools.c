@@ -227,10 +227,13 @@ void db_pools_reconfigure(struct db_pools *pools, struct conf *conf)
     for (struct db_pool *p = pools->first, *following; p; p = following) {
         following = p->next;
         const struct conf_database *db = conf_database(conf, str_of(p->database_name));
-        bool same = db && p->state != POOL_ENDED && strcmp(db->db_uri, p->uri) == 0 &&
-                    db->db_prepared_statements == p->prepared;
-        if (!same && p->state != POOL_ENDED)
+        if (p->state == POOL_ENDED)
+            continue;
+        if (!db || strcmp(db->db_uri ? db->db_uri : "", p->uri) != 0 ||
+            db->db_prepared_statements != p->prepared)
             pool_end(p, &why);
+        else
+            pool_resize(p, db);
     }
     conf_unref(old);
 }

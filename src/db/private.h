@@ -278,6 +278,7 @@ void pool_free(struct db_pool *);
 void pool_drain(struct db_pool *); /* closes what is idle once nobody waits */
 void pool_maintain(struct db_pool *, uint64_t now_us);
 void pool_fail_waiting(struct db_pool *, const struct db_error *, bool login_refused);
+void pool_resize(struct db_pool *, const struct conf_database *);
 struct db_pool *pool_new(struct db_pools *, const struct conf_database *, const char *key);
 
 /* pools.c */

@@ -121,7 +121,7 @@ struct request {
     struct db_job *job;
     bool ended, refuse;
     enum db_end end;
-    char code[8], message[256], hint[256], text[256], notice[128];
+    char code[16], message[256], hint[256], text[256], notice[128];
     size_t failed, rows, results, n_notices, dropped;
     uint64_t queue_us, connect_us, db_us, bytes;
     bool queue_timeout, login_refused, left_transaction;

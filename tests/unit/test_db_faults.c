@@ -115,6 +115,83 @@ static void test_restart(void **state)
     world_end(&w);
 }
 
+/* Writers while backends are killed at random: what is said of each write is checked in the table.
+ */
+struct writers {
+    struct world *w;
+    struct request *q;
+    char (*keys)[12];
+    size_t n, submitted;
+    struct request killer;
+    size_t kills;
+};
+
+static bool writers_go_on(void *arg)
+{
+    struct writers *s = arg;
+    size_t alive = 0;
+    for (size_t i = 0; i < s->submitted; i++)
+        alive += !s->q[i].ended;
+    for (; alive < 24 && s->submitted < s->n; alive++) {
+        struct request *q = &s->q[s->submitted];
+        if (s->submitted % 3 == 0)
+            shared(q, "insert into written values ($1::int) returning a");
+        else if (s->submitted % 3 == 1)
+            batch(q, "insert into written values ($1::int) returning a");
+        else
+            exclusive(q, "insert into written values ($1::int) returning a");
+        snprintf(s->keys[s->submitted], sizeof s->keys[0], "%zu", s->submitted);
+        param(q, s->keys[s->submitted++]);
+        submit(s->w, q);
+    }
+    if (s->killer.ended && s->submitted < s->n) {
+        shared(&s->killer, "select count(pg_terminate_backend(pid)) from pg_stat_activity where "
+                           "application_name = 'pghttpd' and random() < 0.3");
+        submit(s->w, &s->killer);
+        s->kills++;
+    }
+    return s->submitted == s->n && alive == 0 && s->killer.ended;
+}
+
+static void test_writers(void **state)
+{
+    (void)state;
+    enum { N = 4000 };
+    struct world w;
+    struct writers s = {.w = &w, .n = N};
+    struct request q;
+    size_t count[5] = {0};
+    char *there = calloc(N, 1);
+    world_start(&w);
+    cluster_sql(&cluster, "create table written (a int)");
+    s.q = calloc(N, sizeof *s.q);
+    s.keys = calloc(N, sizeof *s.keys);
+    s.killer.ended = true;
+    run_until(&w, writers_go_on, &s, 90);
+    for (int i = 0; i < N; i++) {
+        shared(&q, "select count(*) from written where a = $1::int");
+        param(&q, s.keys[i]);
+        q.spec.can_write = false;
+        q.stmts[0].prepare = true;
+        do
+            submit(&w, &q), run_until(&w, has_ended, &q, 10), q.ended = false;
+        while (q.end != DB_DONE);
+        there[i] = q.text[0];
+        count[s.q[i].end]++;
+        bool may = s.q[i].end == DB_DONE || s.q[i].end == DB_UNKNOWN;
+        bool must = s.q[i].end == DB_DONE;
+        if (there[i] > '1' || (must && there[i] != '1') || (!may && there[i] != '0'))
+            fail_msg("%d: end %d %s, there %c times", i, (int)s.q[i].end, s.q[i].code, there[i]);
+    }
+    print_message("writers: %zu done, %zu failed, %zu not sent, %zu unknown, %zu kills\n",
+                  count[DB_DONE], count[DB_FAILED], count[DB_NOT_SENT], count[DB_UNKNOWN], s.kills);
+    assert_true(count[DB_DONE] > N / 2);
+    free(s.q);
+    free(s.keys);
+    free(there);
+    world_end(&w);
+}
+
 /* ---- logins ---- */
 
 static void login_as(struct world *w, struct request *q, const char *user, const char *password,
@@ -550,6 +627,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_killed, before_each),
+        cmocka_unit_test_setup(test_writers, before_each),
         cmocka_unit_test_setup(test_logins, before_each),
         cmocka_unit_test_setup(test_recheck, before_each),
         cmocka_unit_test_setup(test_budget, before_each),

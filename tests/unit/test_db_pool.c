@@ -375,6 +375,33 @@ static void test_application_name(void **state)
     world_end(&w);
 }
 
+/* Behind a pooler that takes no startup options: a login's options go with each group. */
+static void test_pooler(void **state)
+{
+    (void)state;
+    struct world w;
+    struct request q;
+    struct err err;
+    struct db_login l = {.user = STR("postgres"),
+                         .password = STR(CLUSTER_PASSWORD),
+                         .options = STR("-c work_mem=1MB --search_path=nowhere -cgeqo=off")};
+    databases[0].db_prepared_statements = false;
+    world_start(&w);
+    for (int i = 0; i < 4; i++) {
+        exclusive(&q, "select concat_ws(' ', current_setting('work_mem'), "
+                      "current_setting('search_path'), current_setting('geqo'))");
+        q.spec.in_transaction = i % 2;
+        q.spec.travel = i == 3 ? DB_SHARED : DB_EXCLUSIVE;
+        q.job = db_submit(db_pools_login(w.pools, &databases[0], &l, &err), &q.spec, &ops, &q);
+        run_until(&w, has_ended, &q, 10);
+        assert_string_equal(q.text, "1MB nowhere off");
+    }
+    exclusive(&q, "vacuum g");
+    q.job = db_submit(db_pools_login(w.pools, &databases[0], &l, &err), &q.spec, &ops, &q);
+    run_until(&w, has_ended, &q, 10);
+    world_end(&w);
+}
+
 static void test_notices(void **state)
 {
     (void)state;
@@ -661,6 +688,7 @@ int main(void)
         cmocka_unit_test_setup(test_reset_counted, before_each),
         cmocka_unit_test_setup(test_names, before_each),
         cmocka_unit_test_setup(test_application_name, before_each),
+        cmocka_unit_test_setup(test_pooler, before_each),
         cmocka_unit_test_setup(test_notices, before_each),
         cmocka_unit_test_setup(test_deadlines, before_each),
         cmocka_unit_test_setup(test_patience, before_each),
