@@ -12,7 +12,7 @@ struct rows {
     struct drain drain;
     struct flow flow;
     size_t settings, total, planned; /* indexes of statements; 0: there is none */
-    uint64_t bytes;
+    uint64_t n, bytes;               /* rows and bytes that came */
 };
 
 static struct rows *rows_of(const struct rest_run *run)
@@ -56,7 +56,6 @@ static bool begin_stream(struct rows *rows)
     struct rest_prefs applied;
     struct rest_reply reply;
     struct str type;
-    run->row.page = 0;
     rest_read_reply(run, &applied, &reply);
     reply.status = run->row.total >= 0 ? 206 : 200;
     run->streamed = true;
@@ -73,7 +72,7 @@ static bool add_rows(struct rows *rows, const struct db_result *r)
     struct buf *out = &rows->drain.buf;
     size_t before = out->n, n = db_result_rows(r);
     for (size_t i = 0; i < n; i++) {
-        if (run->row.page++ == 0)
+        if (rows->n++ == 0)
             buf_char(out, '[');
         else
             BUF_LIT(out, ", \n ");
@@ -105,7 +104,7 @@ static bool on_result(struct rest_run *run, size_t stmt, const struct db_result 
 
 static void close_array(struct rows *rows)
 {
-    if (rows->run->row.page == 0)
+    if (rows->n == 0)
         buf_char(&rows->drain.buf, '[');
     buf_char(&rows->drain.buf, ']');
 }
@@ -139,6 +138,7 @@ static void on_done(struct rest_run *run)
     struct rest_prefs applied;
     struct rest_reply reply;
     close_array(rows);
+    run->row.page = rows->n;
     buf_fini(&run->row.body);
     run->row.body = rows->drain.buf;
     drain_init(&rows->drain);

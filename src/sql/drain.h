@@ -11,6 +11,9 @@ struct drain {
     uint64_t cleared; /* bytes that stood in front of buf */
 };
 
+/* What left is closed up when it is this much and more than what waits, so that a drain which never
+ * runs dry does not grow; each byte moves once at most. */
+#define DRAIN_CLOSE_UP (64 * 1024)
 /* Memory above this is given back when the drain runs dry: one huge row must not cost for ever. */
 #define DRAIN_KEEP (1024 * 1024)
 
@@ -42,10 +45,16 @@ static inline void drain_give(struct drain *d, struct buf *out, size_t n)
         n = drain_waiting(d);
     buf_add(out, d->buf.p + d->given, n);
     d->given += n;
-    if (d->given < d->buf.n)
+    size_t waiting = drain_waiting(d);
+    if (waiting > 0 && (d->given < DRAIN_CLOSE_UP || d->given < waiting))
         return;
+    if (waiting > 0)
+        memmove(d->buf.p, d->buf.p + d->given, waiting);
     d->cleared += d->given;
     d->given = 0;
+    d->buf.n = waiting;
+    if (waiting > 0)
+        return;
     if (d->buf.cap > DRAIN_KEEP)
         buf_fini(&d->buf);
     else
