@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/openapi_cache.h"
 #include "api/routes.h"
 #include "app_config.h"
 #include "auth/auth.h"
@@ -31,6 +32,7 @@ static void worker_free(struct worker *w)
     streams_free(w->streams);
     db_pools_free(w->pools);
     auth_worker_free(w->auth);
+    openapi_cache_free(w->openapi);
     loop_timer_stop(&w->drain_timer);
     conf_unref(w->conf);
 }

@@ -25,6 +25,7 @@ struct db_budget;
 struct db_pools;
 struct http_server;
 struct hubs;
+struct openapi_cache;
 struct rest_catalogs;
 struct streams;
 
@@ -38,6 +39,7 @@ struct worker {
     struct http_server *http, *admin; /* admin: worker 0 alone */
     struct db_pools *pools;
     struct streams *streams;
+    struct openapi_cache *openapi; /* made when first asked for */
     pthread_t thread;
     bool threaded, quiesced, streams_ended, drained;
     struct loop_timer drain_timer;

@@ -1,4 +1,5 @@
 /* rest_openapi: GET and HEAD of the root: the OpenAPI document as the role may see it. */
+#include "api/openapi_cache.h"
 #include "api/rest_run.h"
 #include "rest/openapi.h"
 
@@ -23,19 +24,54 @@ static void on_end(struct rest_run *run)
     openapi_access_fini(&own->access);
 }
 
+static struct openapi_cache_key cache_key(const struct rest_run *run)
+{
+    return (struct openapi_cache_key){.conf = run->conf,
+                                      .catalog = catalog_info(run->catalog).version,
+                                      .database = str_of(run->db->name),
+                                      .schema = run->request.schema,
+                                      .role = run->who.role};
+}
+
+static void reply(struct rest_run *run)
+{
+    struct rest_reply answer = {.status = 200,
+                                .content_type = STR("application/openapi+json; charset=utf-8")};
+    rest_run_reply(run, &answer);
+}
+
+/* A pre-request function has a say in every request, so then nothing is answered without it. */
+static bool cached(struct rest_run *run)
+{
+    struct worker *worker = run->worker;
+    if (run->db->db_pre_request && run->db->db_pre_request[0])
+        return false;
+    if (!worker->openapi)
+        worker->openapi = openapi_cache_new();
+    struct openapi_cache_key key = cache_key(run);
+    struct str document = openapi_cache_get(worker->openapi, &key, loop_now_us(worker->loop));
+    if (!document.p)
+        return false;
+    buf_adds(&run->row.body, document);
+    reply(run);
+    return true;
+}
+
 static void on_done(struct rest_run *run)
 {
     struct own *own = run->own;
+    struct worker *worker = run->worker;
+    struct openapi_cache_key key = cache_key(run);
     struct openapi_spec spec = {.catalog = run->catalog,
                                 .conf = run->conf,
                                 .schema = run->request.schema,
                                 .access = &own->access,
                                 .privileges = run->conf->openapi_mode == CONF_FOLLOW_PRIVILEGES};
-    struct rest_reply reply = {.status = 200,
-                               .content_type = STR("application/openapi+json; charset=utf-8")};
-    if (run->request.method != REST_HEAD)
-        openapi_document(&run->row.body, &spec);
-    rest_run_reply(run, &reply);
+    openapi_document(&run->row.body, &spec);
+    if (worker->openapi && !buf_broken(&run->row.body))
+        openapi_cache_put(worker->openapi, &key, buf_str(&run->row.body),
+                          loop_now_us(worker->loop));
+    reply(run);
 }
 
 static bool acceptable(struct rest_run *run, struct err *err)
@@ -70,12 +106,18 @@ void rest_openapi_start(struct rest_run *run)
         rest_run_fail(run, &err);
         return;
     }
+    if (!acceptable(run, &err)) {
+        rest_run_fail(run, &err);
+        return;
+    }
+    if (cached(run))
+        return;
     openapi_access_init(&own->access);
     run->own = own;
     run->on_end = on_end;
     run->on_result = on_result;
     run->on_done = on_done;
-    if (!acceptable(run, &err) || !make_group(run, &err)) {
+    if (!make_group(run, &err)) {
         rest_run_fail(run, &err);
         return;
     }

@@ -9,8 +9,10 @@
 #include "json/writer.h"
 
 #define SQL_MAX (8u * 1024 * 1024) /* one statement's text */
+#define SQL_USUAL 2048u            /* most statements fit: one allocation */
 #define HEADERS_MAX (256u * 1024)  /* request.headers and request.cookies as JSON */
 #define BYTEA_OID 17
+#define HEADERS_USUAL 1024u
 #define RESPONSE_DEFAULT (1u << 30) /* PostgreSQL's own limit of a value */
 
 static uint64_t clock_us(void)
@@ -242,6 +244,7 @@ void rest_run_start(struct worker *worker, struct http_req *req)
     run->conf = conf_ref(worker->conf);
     run->db = conf_database(run->conf, req->database);
     buf_init(&run->sql, SQL_MAX);
+    (void)buf_reserve(&run->sql, SQL_USUAL);
     buf_init(&run->row.body,
              run->conf->response_max_bytes ? run->conf->response_max_bytes : RESPONSE_DEFAULT);
     http_on_gone(req, on_gone, run);
@@ -306,6 +309,7 @@ static struct str headers_json(struct rest_run *run)
 {
     struct header_json j = {0};
     buf_init(&j.out, HEADERS_MAX);
+    (void)buf_reserve(&j.out, HEADERS_USUAL);
     buf_char(&j.out, '{');
     http_headers(run->req, on_header, &j);
     return json_object(run, &j);
