@@ -230,10 +230,11 @@ static void submit(struct call *call, struct db_pool *pool)
         .stream_rows = true,
         .can_write = !o->read_only,
         .leaves_state = q->leaves_state,
-        .need_types = !o->raw,
+        .need_types = !o->raw && o->format != SQL_CSV,
         .timeout_us = sql_access_time_left(call->worker, call->req, o),
         .application_name = sql_access_name(call->req),
     };
+    call->reply.types = db_pool_types(pool);
     call->flow.job = db_submit(pool, &spec, &ops, call);
 }
 
