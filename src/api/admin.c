@@ -33,10 +33,15 @@ static void run_live(struct worker *w, struct http_req *r)
 static void run_ready(struct worker *w, struct http_req *r)
 {
     const char *reason = NULL;
+    char events[1024];
     struct buf body;
     bool ready = app_ready(w, &reason);
     buf_init(&body, 4096);
-    buf_adds(&body, ready ? STR("ready") : str_of(reason ? reason : "not ready"));
+    /* Without events the rest can still be served: said, but no reason to be taken out. */
+    if (ready && !hubs_ready(w->app->hubs, events, sizeof events))
+        buf_printf(&body, "ready, degraded: events: %s", events);
+    else
+        buf_adds(&body, ready ? STR("ready") : str_of(reason ? reason : "not ready"));
     buf_char(&body, '\n');
     if (!ready)
         http_set_header(r, STR("Retry-After"), STR("1"));

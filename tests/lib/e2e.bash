@@ -73,7 +73,7 @@ req() {
 
 header() {
     local line
-    line=$(tr -d '\r' <"$headers" | grep -i "^$1:" | tail -1) || return 1
+    line=$(tr -d '\r' <"$headers" | grep -i "^$1:" | tail -1) && [ -n "$line" ] || return 1
     sed 's/^[^:]*:[ ]*//' <<<"$line"
 }
 
