@@ -71,7 +71,7 @@ static bool add_block(struct arena *a, size_t n)
     return true;
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+static void *take(struct arena *a, size_t n)
 {
     if (a->broken || n > SIZE_MAX - ALIGNMENT) {
         a->broken = true;
@@ -86,7 +86,13 @@ void *arena_alloc(struct arena *a, size_t n)
     }
     void *p = a->head->bytes + a->head->used;
     a->head->used += n;
-    return memset(p, 0, n);
+    return p;
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+    void *p = take(a, n);
+    return p ? memset(p, 0, n) : NULL;
 }
 
 void *arena_array(struct arena *a, size_t count, size_t size)
@@ -101,9 +107,12 @@ void *arena_array(struct arena *a, size_t count, size_t size)
 
 char *arena_strdup(struct arena *a, struct str s)
 {
-    char *copy = s.n < SIZE_MAX ? arena_alloc(a, s.n + 1) : NULL;
-    if (copy && s.n)
+    char *copy = s.n < SIZE_MAX ? take(a, s.n + 1) : NULL;
+    if (!copy)
+        return NULL;
+    if (s.n)
         memcpy(copy, s.p, s.n);
+    copy[s.n] = '\0';
     return copy;
 }
 
@@ -113,15 +122,24 @@ struct str arena_str(struct arena *a, struct str s)
     return (struct str){copy, copy ? s.n : 0};
 }
 
+/* Printed straight into what is left of the block; only a text that does not fit is printed again.
+ */
 char *arena_printf(struct arena *a, const char *fmt, ...)
 {
     va_list args, again;
+    size_t room = a->head && !a->broken ? a->head->size - a->head->used : 0;
+    char *text = room ? a->head->bytes + a->head->used : NULL;
     va_start(args, fmt);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, fmt, args);
-    char *text = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
-    if (text)
-        vsnprintf(text, (size_t)n + 1, fmt, again);
+    int n = vsnprintf(text, room, fmt, args);
+    if (n >= 0 && (size_t)n < room) {
+        size_t taken = ((size_t)n + ALIGNMENT) & ~(ALIGNMENT - 1);
+        a->head->used += taken < room ? taken : room;
+    } else {
+        text = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
+        if (text)
+            vsnprintf(text, (size_t)n + 1, fmt, again);
+    }
     va_end(again);
     va_end(args);
     return text;

@@ -43,7 +43,7 @@ char *buf_reserve(struct buf *b, size_t n)
     return b->p + b->n;
 }
 
-void buf_add(struct buf *b, const void *p, size_t n)
+void buf_add_slow(struct buf *b, const void *p, size_t n)
 {
     char *to = n ? buf_reserve(b, n) : NULL;
     if (!to)
@@ -57,11 +57,16 @@ void buf_printf(struct buf *b, const char *fmt, ...)
     va_list args, again;
     va_start(args, fmt);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, fmt, args);
-    char *to = n < 0 ? NULL : buf_reserve(b, (size_t)n + 1);
-    if (to) {
-        vsnprintf(to, (size_t)n + 1, fmt, again);
+    size_t room = b->broken ? 0 : b->cap - b->n;
+    int n = vsnprintf(room ? b->p + b->n : NULL, room, fmt, args);
+    if (n >= 0 && (size_t)n < room) {
         b->n += (size_t)n;
+    } else {
+        char *to = n < 0 ? NULL : buf_reserve(b, (size_t)n + 1);
+        if (to) {
+            vsnprintf(to, (size_t)n + 1, fmt, again);
+            b->n += (size_t)n;
+        }
     }
     va_end(again);
     va_end(args);

@@ -25,7 +25,7 @@ void buf_fini(struct buf *b);
 void buf_clear(struct buf *b); /* keeps the memory */
 /* Room for n more bytes; returns where they go (then add to b->n), or NULL when broken. */
 char *buf_reserve(struct buf *b, size_t n);
-void buf_add(struct buf *b, const void *p, size_t n);
+void buf_add_slow(struct buf *b, const void *p, size_t n);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_u64(struct buf *b, uint64_t v);
 void buf_i64(struct buf *b, int64_t v);
@@ -41,6 +41,16 @@ static inline bool buf_broken(const struct buf *b)
 static inline struct str buf_str(const struct buf *b)
 {
     return (struct str){b->p, b->n};
+}
+
+static inline void buf_add(struct buf *b, const void *p, size_t n)
+{
+    if (n <= b->cap - b->n && !b->broken && n > 0) {
+        memcpy(b->p + b->n, p, n);
+        b->n += n;
+    } else {
+        buf_add_slow(b, p, n);
+    }
 }
 
 static inline void buf_char(struct buf *b, char c)
