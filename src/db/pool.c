@@ -58,14 +58,20 @@ static void grow_by_one(struct db_pool *p)
         open_one(p);
 }
 
+/* Reads of one turn travel together, so many in one write: each write wakes a backend, and waking
+ * costs more than the read. Only reads, because they can leave again when one among them takes long
+ * (conn.c, on_stuck). */
+#define COMPANY 4
+
 static struct conn *pick(struct db_pool *p, const struct db_job *j)
 {
+    bool company = j->spec.travel == DB_SHARED && !j->spec.can_write;
     struct conn *best = NULL;
     uint64_t now = now_of(p);
     for (struct conn *c = p->conns; c; c = c->next) {
         if (!conn_takes(c, j, now))
             continue;
-        if (c->jobs.n == 0)
+        if (company && c->n_placed > 0 && c->n_placed < COMPANY)
             return c;
         if (!best || c->jobs.n < best->jobs.n)
             best = c;
