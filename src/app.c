@@ -201,7 +201,6 @@ void app_run(struct app *app)
     say_where(app);
     notify_manager("READY=1");
     app_read_config(app);
-    rest_catalogs_start(app->catalogs, app->workers[0].loop, app->workers[0].pools, NULL, NULL);
     app_watch_database(app);
     loop_run(app->workers[0].loop);
 }

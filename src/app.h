@@ -54,6 +54,7 @@ struct app {
     struct auth *auth;         /* main thread's reference */
     struct app_config *config; /* reads the settings again, those in the database too */
     bool config_read;          /* once, with the database's */
+    bool refresh_wanted;       /* the catalog load that runs was asked for: new sessions follow */
     struct hubs *hubs;
     struct rest_catalogs *catalogs;
     struct worker *workers;
@@ -75,7 +76,7 @@ void app_run(struct app *);         /* until app_stop has come to its end */
 void app_stop(struct app *);        /* main thread: graceful; the second call stops at once */
 void app_read_config(struct app *); /* at the start, as soon as the database answers */
 void app_reload_config(struct app *);
-void app_reload_catalogs(struct app *);
+void app_reload_catalogs(struct app *); /* and the sessions of the pools */
 /* Once running: listens to db-channel (NOTIFY pgrst, 'reload schema'). */
 void app_watch_database(struct app *);
 void app_unwatch_database(struct app *);

@@ -24,6 +24,13 @@ struct handover {
     struct auth *auth;
 };
 
+static bool same_channel(const struct conf *a, const struct conf *b)
+{
+    const struct conf_database *x = &a->databases[0], *y = &b->databases[0];
+    return x->db_channel_enabled == y->db_channel_enabled && x->db_channel && y->db_channel &&
+           strcmp(x->db_channel, y->db_channel) == 0;
+}
+
 static void take_over(void *arg)
 {
     struct handover *h = arg;
@@ -39,6 +46,10 @@ static void take_over(void *arg)
     if (w->number == 0) {
         hubs_reconfigure(w->app->hubs, w->conf);
         rest_catalogs_reconfigure(w->app->catalogs, w->conf);
+        if (!same_channel(old, w->conf)) {
+            app_unwatch_database(w->app);
+            app_watch_database(w->app);
+        }
     }
     auth_unref(h->auth);
     conf_unref(old);
@@ -59,19 +70,45 @@ static void apply(struct app *app, struct conf *conf, struct auth *auth)
     }
 }
 
+static void refresh_sessions(void *arg)
+{
+    struct worker *w = arg;
+    db_pools_refresh(w->pools);
+}
+
+static void on_catalog(void *arg, const struct conf_database *db, bool loaded)
+{
+    struct app *app = arg;
+    (void)db;
+    for (unsigned i = 0; i < app->n_workers && loaded && app->refresh_wanted; i++)
+        loop_post(app->workers[i].loop, refresh_sessions, &app->workers[i]);
+    app->refresh_wanted = app->refresh_wanted && !loaded;
+}
+
+/* Catalogs are loaded once the settings are known, those of the database too: until then every REST
+ * request is a 503, and none is served by rules that the database has overruled. */
+static void start_catalogs(void *arg)
+{
+    struct app *app = arg;
+    if (!app->config_read && atomic_load(&app->phase) == APP_RUNNING)
+        rest_catalogs_start(app->catalogs, app->workers[0].loop, app->workers[0].pools, on_catalog,
+                            app);
+    app->config_read = true;
+}
+
 static void on_config(void *arg, struct conf *conf, const struct err *why)
 {
     struct app *app = arg;
     struct err err = {0};
     struct auth *auth = conf ? auth_new(conf, &err) : NULL;
-    app->config_read = true;
-    if (!auth) {
+    if (auth) {
+        apply(app, conf, auth);
+        log_info("settings taken over");
+    } else {
         log_error("the settings stay as they were: %s", why ? why->message : err.message);
         conf_unref(conf);
-        return;
     }
-    apply(app, conf, auth);
-    log_info("settings taken over");
+    loop_post(app->workers[0].loop, start_catalogs, app); /* behind what apply posted */
 }
 
 void app_read_config(struct app *app)
@@ -87,8 +124,10 @@ void app_reload_config(struct app *app)
 
 void app_reload_catalogs(struct app *app)
 {
-    if (atomic_load(&app->phase) == APP_RUNNING)
-        rest_catalogs_reload_all(app->catalogs);
+    if (atomic_load(&app->phase) != APP_RUNNING || !app->config_read)
+        return;
+    app->refresh_wanted = true;
+    rest_catalogs_reload_all(app->catalogs);
 }
 
 /* ---- what the database says: NOTIFY pgrst (db-channel) ---- */
@@ -105,7 +144,9 @@ static void on_channel(void *arg, struct str payload)
 /* Notifications may have been missed: the tables may be others. */
 static void on_reconnect(void *arg)
 {
-    app_reload_catalogs(arg);
+    struct app *app = arg;
+    if (atomic_load(&app->phase) == APP_RUNNING && app->config_read)
+        rest_catalogs_reload_all(app->catalogs);
 }
 
 void app_watch_database(struct app *app)
@@ -130,6 +171,7 @@ void app_unwatch_database(struct app *app)
     struct hub *hub = app->watch.arg ? hubs_get(app->hubs, &app->conf->databases[0], &err) : NULL;
     if (hub)
         hub_unwatch(hub, &app->watch);
+    app->watch = (struct hub_watch){0};
 }
 
 /* ---- /ready ---- */

@@ -520,6 +520,23 @@ void pool_end(struct db_pool *p, const struct db_error *why)
         close_idle(p); /* the last one frees it */
 }
 
+void pool_refresh(struct db_pool *p)
+{
+    if (p->state != POOL_UP)
+        return;
+    for (struct conn *c = p->conns, *next; c; c = next) {
+        next = c->next;
+        if (c->state != CONN_UP)
+            continue;
+        c->retire = true; /* a busy one closes when its jobs have ended */
+        if (conn_idle(c) && !c->cancel)
+            conn_close(c);
+    }
+    if (p->n_conns < p->max)
+        open_one(p);
+    pool_pump_later(p);
+}
+
 /* ---- once a second ---- */
 
 static bool expired(const struct db_pool *p, const struct conn *c, uint64_t now)
@@ -586,5 +603,5 @@ const struct db_types *db_pool_types(const struct db_pool *p)
 bool db_pool_up(const struct db_pool *p, const char **reason)
 {
     *reason = p->state == POOL_DOWN ? p->failure.error.message : NULL;
-    return p->state == POOL_UP && up_count(p) > 0;
+    return p->state == POOL_UP && (up_count(p) > 0 || p->n_connecting > 0);
 }

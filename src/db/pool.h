@@ -31,6 +31,9 @@ void db_budget_free(struct db_budget *);
 
 struct db_pools *db_pools_new(struct loop *, struct conf *, struct db_budget *);
 void db_pools_reconfigure(struct db_pools *, struct conf *);
+/* The connections of our own logins are replaced by new ones, each when it is idle: what ALTER ROLE
+ * and ALTER DATABASE set is read when a session begins. */
+void db_pools_refresh(struct db_pools *);
 /* Stops taking jobs; on_drained runs (once) when the last running job ended and all connections are
  * closed. */
 void db_pools_drain(struct db_pools *, void (*on_drained)(void *), void *arg);

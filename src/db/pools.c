@@ -238,6 +238,13 @@ void db_pools_reconfigure(struct db_pools *pools, struct conf *conf)
     conf_unref(old);
 }
 
+void db_pools_refresh(struct db_pools *pools)
+{
+    for (struct db_pool *p = pools->first; p && !pools->draining; p = p->next)
+        if (!p->login)
+            pool_refresh(p);
+}
+
 void pools_check_drained(struct db_pools *pools)
 {
     for (struct db_pool *p = pools->first; p; p = p->next)
