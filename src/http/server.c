@@ -27,12 +27,13 @@
 #include "util/log.h"
 #include "util/xalloc.h"
 
-#define GRACE_US 1000000  /* between a FIN and giving up on who sent it */
-#define TICK_US 1000000   /* timeouts are looked at this often */
-#define ACCEPTS_A_TURN 64 /* then others get their turn */
-#define BODY_RATE 500     /* bytes a second a body must come with, on the whole */
-#define FREE_PEERS 256    /* kept for reuse */
-#define WRITE_SLACK_S 5   /* libmicrohttpd's own timeout is the last resort, so a bit longer */
+#define GRACE_US 1000000      /* between a FIN and giving up on who sent it */
+#define DRAIN_HEAD_US 1000000 /* what is left for half-sent heads once the server ends */
+#define TICK_US 1000000       /* timeouts are looked at this often */
+#define ACCEPTS_A_TURN 64     /* then others get their turn */
+#define BODY_RATE 500         /* bytes a second a body must come with, on the whole */
+#define FREE_PEERS 256        /* kept for reuse */
+#define WRITE_SLACK_S 5       /* libmicrohttpd's own timeout is the last resort, so a bit longer */
 
 static const char *const too_many =
     "{\"code\":\"PGH503\",\"details\":null,\"hint\":\"raise server-connections-max\","
@@ -245,18 +246,20 @@ static bool body_too_slow(const struct peer *p, uint64_t age_us, const struct co
 
 static void peer_tick(struct peer *p, uint64_t now, const struct conf *conf)
 {
-    uint64_t age = now - p->since_us;
+    uint64_t age = now - p->since_us, head_us = conf->server_timeout_header_us;
+    if (p->server->quiesced && head_us > DRAIN_HEAD_US)
+        head_us = DRAIN_HEAD_US;
     /* When bytes and the FIN behind them come as one edge, libmicrohttpd reads the bytes, takes the
      * socket for empty, and never looks again. This is a new edge; unread bytes stay readable. */
     if (p->fin && p->phase != PEER_BUSY)
         shutdown(p->fd, SHUT_RD);
     switch (p->phase) {
     case PEER_FRESH:
-        if (age > conf->server_timeout_header_us)
+        if (age > head_us)
             peer_expire(p, sent_anything(p));
         break;
     case PEER_HEAD:
-        if (age > conf->server_timeout_header_us)
+        if (age > head_us)
             peer_expire(p, true);
         break;
     case PEER_IDLE:

@@ -501,7 +501,8 @@ static void ends_gracefully(void **state)
 {
     (void)state;
     START("--db-pool", "1");
-    int idle = dial(), busy = dial();
+    int idle = dial(), busy = dial(), half = dial();
+    say(half, "GET /hello HTTP/1.1\r\nHost: a");
     say(idle, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
     struct heard h = hear_until(idle, "hello\n", 2000);
     hear_free(&h);
@@ -512,6 +513,12 @@ static void ends_gracefully(void **state)
     h = hear_all(idle);
     assert_int_equal(h.end, HEAR_EOF);
     hear_free(&h);
+    double began = now_s();
+    h = hear_all(half);
+    assert_int_equal(status_of(&h), 408);
+    assert_true(now_s() - began < 3);
+    hear_free(&h);
+    close(half);
     eventually(http_server_connections(rig.server) == 1);
     rig.hold = false;
     h = hear_all(busy);
