@@ -4,6 +4,8 @@
 static void add_doubling(struct buf *out, struct str s, const char *doubled)
 {
     size_t from = 0;
+    if (s.n == 0)
+        return;
     for (size_t i = 0; i < s.n; i++) {
         if (s.p[i] != doubled[0] && s.p[i] != doubled[1])
             continue;
