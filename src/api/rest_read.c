@@ -78,10 +78,26 @@ void rest_read_reply(struct rest_run *run, struct rest_prefs *applied, struct re
         rest_run_header(run, STR("Content-Location"), location);
 }
 
+/* One object was asked for: there must be one row. HEAD is asked the same. */
+static bool singular(struct rest_run *run)
+{
+    enum rest_media_kind kind = run->handler.media.kind;
+    struct err err = {0};
+    if ((kind != REST_MEDIA_OBJECT && kind != REST_MEDIA_OBJECT_STRIP) || run->row.page == 1)
+        return true;
+    err_set(&err, 406, "PGRST116", "Cannot coerce the result to a single JSON object");
+    err.details = arena_printf(run->arena, "The result contains %llu rows",
+                               (unsigned long long)run->row.page);
+    rest_run_fail(run, &err);
+    return false;
+}
+
 static void on_done(struct rest_run *run)
 {
     struct rest_prefs applied;
     struct rest_reply reply;
+    if (!singular(run))
+        return;
     rest_read_reply(run, &applied, &reply);
     if (reply.status == 416)
         rest_run_outside(run);
