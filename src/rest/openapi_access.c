@@ -52,16 +52,15 @@ static bool routine_key(struct buf *b, struct str name, struct str arguments)
 void openapi_access_row(struct openapi_access *a, struct arena *arena, struct str kind,
                         struct str name, struct str arguments)
 {
-    static char present[] = "";
     struct buf b;
     if (str_eq(kind, STR("s"))) {
         a->comment = name.p ? arena_str(arena, name) : name;
     } else if (str_eq(kind, STR("t"))) {
-        strmap_put(a->tables, name, present);
+        strmap_put(a->tables, name, a);
     } else {
         buf_init(&b, 1u << 20);
         if (routine_key(&b, name, arguments))
-            strmap_put(a->routines, buf_str(&b), present);
+            strmap_put(a->routines, buf_str(&b), a);
         buf_fini(&b);
     }
 }

@@ -140,11 +140,16 @@ bool rest_prefs_check(struct arena *arena, const struct rest_prefs *p, struct er
     return false;
 }
 
+static bool any(const struct rest_prefs *p)
+{
+    return p->resolution || p->missing || p->returning || p->count || p->tx || p->handling ||
+           p->timezone.p || p->has_max_affected || p->has_timeout;
+}
+
 struct str rest_prefs_applied(struct arena *arena, const struct rest_prefs *p)
 {
     struct buf out;
-    if (!p->resolution && !p->missing && !p->returning && !p->count && !p->tx && !p->handling &&
-        !p->timezone.p && !p->has_max_affected && !p->has_timeout)
+    if (!any(p))
         return (struct str){0};
     buf_init(&out, 16384);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
