@@ -81,7 +81,7 @@ static int print(struct buf *text)
 }
 
 /* The actions that answer without starting anything. */
-static int answer(enum conf_action action, const struct conf *conf)
+static int answer(enum conf_action action, struct conf *conf)
 {
     struct buf out;
     buf_init(&out, BUF_NO_CEILING);
@@ -92,8 +92,8 @@ static int answer(enum conf_action action, const struct conf *conf)
     case CONF_VERSION: buf_printf(&out, "pghttpd %s\n", PGHTTPD_VERSION); break;
     case CONF_READY: return ready_check(conf, READY_READY);
     case CONF_HEALTHCHECK: return ready_check(conf, READY_LIVE);
-    case CONF_RUN:
-    case CONF_DUMP_SCHEMA: break;
+    case CONF_DUMP_SCHEMA: return app_dump_schema(conf);
+    case CONF_RUN: break;
     }
     return print(&out);
 }
