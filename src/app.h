@@ -82,9 +82,6 @@ void app_watch_database(struct app *);
 void app_unwatch_database(struct app *);
 void app_free(struct app *);
 
-/* --dump-schema: the exit status. */
-int app_dump_schema(struct conf *);
-
 /* For /ready: true when requests can be served; else reason says why not. Any worker. */
 bool app_ready(struct worker *, const char **reason);
 

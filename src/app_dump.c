@@ -1,18 +1,34 @@
-/* --dump-schema: loads the catalog of /rest once, prints it as JSON, and ends. No server is
- * started. */
-#include <stdio.h>
-#include <stdlib.h>
+#include "app_dump.h"
 
-#include "app.h"
+#include "app_config.h"
 #include "db/pool.h"
-#include "rest/catalogs.h"
+#include "rest/catalog_load.h"
 #include "util/log.h"
+#include "util/loop.h"
 
+/* The parts of a server that a dump needs, on a loop of its own. */
 struct dump {
     struct loop *loop;
-    struct rest_catalogs *catalogs;
-    int status;
+    struct db_budget *budget;
+    struct db_pools *pools;
+    struct app_config *config;
+    struct conf *conf; /* with the database's settings once they are read */
+    struct catalog *catalog;
+    struct err err;
 };
+
+static bool dump_init(struct dump *d, const struct conf_sources *sources, struct conf *conf,
+                      struct err *err)
+{
+    *d = (struct dump){.conf = conf_ref(conf), .loop = loop_new(err)};
+    log_set_level(conf->log_level);
+    if (!d->loop)
+        return false;
+    d->budget = db_budget_new(conf->db_connections_max);
+    d->pools = db_pools_new(d->loop, conf, d->budget);
+    d->config = app_config_new(d->loop, d->pools, sources);
+    return true;
+}
 
 static void on_drained(void *arg)
 {
@@ -20,45 +36,83 @@ static void on_drained(void *arg)
     loop_stop(d->loop);
 }
 
-/* The reason of a failed load was logged where it failed. */
-static void on_loaded(void *arg, const struct conf_database *db, bool loaded)
+static void dump_fini(struct dump *d)
+{
+    app_config_free(d->config);
+    if (d->pools) {
+        db_pools_drain(d->pools, on_drained, d);
+        loop_run(d->loop);
+        db_pools_free(d->pools);
+    }
+    db_budget_free(d->budget);
+    if (d->loop)
+        loop_free(d->loop);
+    conf_unref(d->conf);
+}
+
+static void on_config(void *arg, struct conf *now, const struct err *why)
 {
     struct dump *d = arg;
-    struct catalog *catalog = loaded ? rest_catalogs_get(d->catalogs, db) : NULL;
-    struct buf out;
-    d->status = EXIT_FAILURE;
-    if (catalog) {
-        buf_init(&out, BUF_NO_CEILING);
-        catalog_dump(catalog, &out);
-        buf_char(&out, '\n');
-        if (fwrite(out.p, 1, out.n, stdout) == out.n && fflush(stdout) == 0)
-            d->status = EXIT_SUCCESS;
-        buf_fini(&out);
-        catalog_unref(catalog);
+    if (now) {
+        conf_unref(d->conf);
+        d->conf = now;
+    } else {
+        log_error("the settings in the database cannot be used: %s", why->message);
     }
     loop_stop(d->loop);
 }
 
-int app_dump_schema(struct conf *conf)
+static void read_config(struct dump *d)
 {
-    struct err err;
-    struct dump d = {.loop = loop_new(&err), .status = EXIT_FAILURE};
-    if (!d.loop) {
-        log_crit("%s", err.message);
-        return d.status;
+    app_config_read(d->config, d->conf, false, on_config, d);
+    loop_run(d->loop);
+}
+
+void app_dump_config(const struct conf_sources *sources, struct conf *conf, struct buf *out)
+{
+    struct err err = {0};
+    struct dump d;
+    if (!conf->db_config) {
+        conf_print_dump(conf, out);
+        return;
     }
-    log_set_level(conf->log_level);
-    struct db_budget *budget = db_budget_new(conf->db_connections_max);
-    struct db_pools *pools = db_pools_new(d.loop, conf, budget);
-    d.catalogs = rest_catalogs_new(conf);
-    rest_catalogs_start(d.catalogs, d.loop, pools, on_loaded, &d);
-    loop_run(d.loop);
-    rest_catalogs_stop(d.catalogs);
-    db_pools_drain(pools, on_drained, &d);
-    loop_run(d.loop);
-    db_pools_free(pools);
-    rest_catalogs_free(d.catalogs);
-    db_budget_free(budget);
-    loop_free(d.loop);
-    return d.status;
+    if (dump_init(&d, sources, conf, &err)) {
+        read_config(&d);
+        conf_print_dump(d.conf, out);
+    } else {
+        log_error("%s", err.message);
+        conf_print_dump(conf, out);
+    }
+    dump_fini(&d);
+}
+
+static void on_catalog(void *arg, struct catalog *catalog, const struct err *err)
+{
+    struct dump *d = arg;
+    d->catalog = catalog;
+    if (!catalog)
+        d->err = *err;
+    loop_stop(d->loop);
+}
+
+bool app_dump_schema(const struct conf_sources *sources, struct conf *conf, struct buf *out,
+                     struct err *err)
+{
+    struct dump d;
+    bool done = dump_init(&d, sources, conf, err);
+    if (done) {
+        read_config(&d);
+        struct db_pool *pool = db_pools_own(d.pools, &d.conf->databases[0]);
+        if (catalog_load_start(d.loop, pool, d.conf, &d.conf->databases[0], on_catalog, &d))
+            loop_run(d.loop);
+        done = d.catalog != NULL;
+        if (done)
+            catalog_dump(d.catalog, out);
+        else
+            *err = d.err;
+        catalog_unref(d.catalog);
+        buf_char(out, '\n');
+    }
+    dump_fini(&d);
+    return done;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "app.h"
+#include "app_dump.h"
 #include "ready.h"
 #include "util/buf.h"
 #include "util/log.h"
@@ -80,19 +81,24 @@ static int print(struct buf *text)
     return done ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* The actions that answer without starting anything. */
-static int answer(enum conf_action action, struct conf *conf)
+/* The actions that answer without serving anything. */
+static int answer(enum conf_action action, const struct conf_sources *sources, struct conf *conf)
 {
+    struct err err = {0};
     struct buf out;
     buf_init(&out, BUF_NO_CEILING);
     switch (action) {
     case CONF_HELP: conf_print_help(&out); break;
     case CONF_EXAMPLE: conf_print_example(&out); break;
-    case CONF_DUMP_CONFIG: conf_print_dump(conf, &out); break;
+    case CONF_DUMP_CONFIG: app_dump_config(sources, conf, &out); break;
     case CONF_VERSION: buf_printf(&out, "pghttpd %s\n", PGHTTPD_VERSION); break;
     case CONF_READY: return ready_check(conf, READY_READY);
     case CONF_HEALTHCHECK: return ready_check(conf, READY_LIVE);
-    case CONF_DUMP_SCHEMA: return app_dump_schema(conf);
+    case CONF_DUMP_SCHEMA:
+        if (app_dump_schema(sources, conf, &out, &err))
+            break;
+        buf_fini(&out);
+        return fail(&err);
     case CONF_RUN: break;
     }
     return print(&out);
@@ -108,9 +114,7 @@ int main(int argc, char **argv)
     struct conf *conf = conf_load(&sources, &action, &err);
     if (!conf)
         return fail(&err);
-    int rc = action == CONF_RUN ? serve(&sources, conf, &signals)
-
-                                : answer(action, conf);
+    int rc = action == CONF_RUN ? serve(&sources, conf, &signals) : answer(action, &sources, conf);
     conf_unref(conf);
     return rc;
 }
