@@ -13,6 +13,9 @@
 #define INFLATE_FREE (1024 * 1024) /* bytes out before the ratio counts */
 #define GZIP_MIN 2048 /* smaller bodies are not worth 30 us of deflate to save a packet */
 
+/* Larger bodies are compressed as streams, a piece at a time. */
+#define GZIP_WHOLE_MAX (512 * 1024)
+
 struct inflater;
 struct inflater *inflater_new(void);
 void inflater_free(struct inflater *);

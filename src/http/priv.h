@@ -198,6 +198,8 @@ struct cors_request head_cors(const struct request *);
 typedef void reply_add(void *arg, const char *name, const char *value);
 void reply_heads(struct request *, reply_add *, void *arg); /* all but those about the body */
 struct MHD_Response *reply_decorate(struct request *, struct MHD_Response *, struct str type);
+/* The answer's Content-Type: the handler's header, else type. */
+struct str reply_type(const struct request *, struct str type);
 bool reply_head_fits(const struct request *);
 struct MHD_Response *reply_head_response(void); /* HEAD without Content-Length */
 int reply_take_socket(struct request *); /* a copy out of libmicrohttpd's hands; -1: none left */

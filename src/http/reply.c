@@ -267,16 +267,24 @@ static bool bodiless(const struct request *q)
     return q->status == 204 || q->status == 304 || q->status < 200;
 }
 
-/* Replaces body by its gzip when that is wanted and worth it. */
-static void maybe_gzip(struct request *q, struct str type, struct buf *body)
+struct str reply_type(const struct request *q, struct str type)
 {
-    struct header *own = find_out(q, STR("Content-Type"));
-    if (body->n < GZIP_MIN || find_out(q, STR("Content-Encoding")) ||
-        !gzip_type(own ? own->value : type))
-        return;
-    (void)http_add_header(&q->pub, STR("Vary"), STR("Accept-Encoding"));
-    if (!q->gzip_ok || q->head_only)
-        return;
+    const struct header *own = find_out(q, STR("Content-Type"));
+    return own ? own->value : type;
+}
+
+/* Says in Vary that the client could have had gzip, too. */
+static bool wants_gzip(struct request *q, struct str type, size_t n)
+{
+    if (n < GZIP_MIN || find_out(q, STR("Content-Encoding")) || !gzip_type(reply_type(q, type)))
+        return false;
+    if (n <= GZIP_WHOLE_MAX) /* http_stream says it for the others */
+        (void)http_add_header(&q->pub, STR("Vary"), STR("Accept-Encoding"));
+    return q->gzip_ok && !q->head_only;
+}
+
+static void gzip_whole(struct request *q, struct buf *body)
+{
     struct buf packed;
     buf_init(&packed, BUF_NO_CEILING);
     if (gzipper_body(q->server->gzipper, buf_str(body), &packed)) {
@@ -286,6 +294,41 @@ static void maybe_gzip(struct request *q, struct str type, struct buf *body)
     } else {
         buf_fini(&packed);
     }
+}
+
+/* A large body is compressed piece by piece as the client takes it: all at once would hold up
+ * everybody else (100 MB take a second). */
+struct pieces {
+    struct buf body;
+    size_t given;
+};
+
+static enum http_pull pull_piece(void *arg, struct buf *out, size_t want)
+{
+    struct pieces *p = arg;
+    size_t n = p->body.n - p->given;
+    if (n > want)
+        n = want;
+    buf_add(out, p->body.p + p->given, n);
+    p->given += n;
+    return p->given == p->body.n ? HTTP_END : HTTP_MORE;
+}
+
+static void free_pieces(void *arg)
+{
+    struct pieces *p = arg;
+    buf_fini(&p->body);
+    free(p);
+}
+
+static void reply_in_pieces(struct request *q, struct str type, struct buf *body)
+{
+    static const struct http_source source = {.pull = pull_piece, .closed = free_pieces};
+    struct pieces *p = xmalloc(sizeof *p);
+    *p = (struct pieces){.body = *body};
+    *body = (struct buf){.ceiling = body->ceiling};
+    q->body_out = 0; /* counted as it goes */
+    http_stream(&q->pub, q->status, type, &source, p);
 }
 
 static void give(struct request *q, struct MHD_Response *response, struct str type)
@@ -342,7 +385,13 @@ void http_reply(struct http_req *r, int status, struct str type, struct buf *bod
              type);
         return;
     }
-    maybe_gzip(q, type, body);
+    if (wants_gzip(q, type, body->n)) {
+        if (body->n > GZIP_WHOLE_MAX && q->body_done) {
+            reply_in_pieces(q, type, body);
+            return;
+        }
+        gzip_whole(q, body);
+    }
     size_t n;
     char *p = buf_take(body, &n);
     struct MHD_Response *response = MHD_create_response_from_buffer(n, p, MHD_RESPMEM_MUST_FREE);

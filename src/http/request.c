@@ -109,9 +109,14 @@ static void request_release(struct request *q)
 /* Its connection is gone, its handler does not know: kept until the handler answers. */
 static void request_orphan(struct request *q)
 {
+    /* What its handler may still look at was in the connection's memory. */
+    q->pub.address = arena_str(&q->arena, q->pub.address);
+    q->pub.id = arena_str(&q->arena, q->pub.id);
+    q->pub.traceparent = arena_str(&q->arena, q->pub.traceparent);
+    q->pub.method_name = arena_str(&q->arena, q->pub.method_name);
+    q->in.n = 0;
     q->peer = NULL;
     q->mc = NULL;
-    q->in.n = 0; /* the headers' bytes were the connection's */
     q->next_free = q->server->orphans;
     q->server->orphans = q;
 }

@@ -456,7 +456,6 @@ static bool start_events(struct http_server *s, struct err *err)
 static void apply_conf(struct http_server *s, struct conf *conf)
 {
     s->conf = conf_ref(conf);
-    s->router = router_new(s->routes, conf->rest_path, s->admin);
     s->trusted = cidr_list_new(&conf->server_trusted_proxies);
     s->access.show_sql = conf->log_query;
 }
@@ -476,6 +475,7 @@ struct http_server *http_server_new(const struct http_server_spec *spec, struct 
     access_init(&s->access);
     s->access_task = LOOP_TASK(flush_access, &s->access);
     apply_conf(s, spec->conf);
+    s->router = router_new(s->routes, spec->conf->rest_path, s->admin);
     s->gone_ep = epoll_create1(EPOLL_CLOEXEC);
     s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (getrandom(&s->id_prefix, sizeof s->id_prefix, 0) < 0)
@@ -491,11 +491,9 @@ struct http_server *http_server_new(const struct http_server_spec *spec, struct 
 
 void http_server_reconfigure(struct http_server *s, struct conf *conf)
 {
-    struct router *router = s->router;
     struct cidr_list *trusted = s->trusted;
     struct conf *old = s->conf;
-    apply_conf(s, conf);
-    router_free(router);
+    apply_conf(s, conf); /* rest-path stays: requests under way point into the router */
     cidr_list_free(trusted);
     conf_unref(old);
     for (struct peer *p = s->peers; p; p = p->next)

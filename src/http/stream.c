@@ -102,7 +102,7 @@ void http_stream(struct http_req *r, int status, struct str type, const struct h
                  void *arg)
 {
     struct request *q = request_of(r);
-    assert(q->state == REQ_RUNNING);
+    assert(q->state == REQ_RUNNING || q->state == REQ_BODY);
     if (q->peer && (!q->body_done || !reply_head_fits(q))) {
         struct err err;
         err_set(&err, 500, "PGH500", "the answer's headers are too long to be streamed");
@@ -121,7 +121,7 @@ void http_stream(struct http_req *r, int status, struct str type, const struct h
     q->stream = st;
     q->status = status;
     q->chunked_reply = !q->pub.http10;
-    if (gzip_type(type) && !http_has_header(r, STR("Content-Encoding"))) {
+    if (gzip_type(reply_type(q, type)) && !http_has_header(r, STR("Content-Encoding"))) {
         (void)http_add_header(r, STR("Vary"), STR("Accept-Encoding"));
         if (q->gzip_ok && !q->head_only)
             st->gzip = gzipper_new(false);

@@ -38,13 +38,13 @@ static void run_swallow(struct worker *w, struct http_req *r)
     http_body_sink(r, &sink, r);
 }
 
-/* 200 KB of JSON. */
+/* 200 KB of JSON; ?more: 4 MB. */
 static void run_big(struct worker *w, struct http_req *r)
 {
     struct buf b;
     (void)w;
     buf_init(&b, BUF_NO_CEILING);
-    for (int i = 0; i < 10000; i++)
+    for (int i = 0; i < (r->query.n ? 200000 : 10000); i++)
         buf_printf(&b, "{\"number\": %d}, ", i);
     http_reply(r, 200, STR("application/json"), &b);
 }
@@ -399,6 +399,16 @@ static void compresses_when_asked(void **state)
     assert_false(has(&plain, "Content-Encoding"));
     struct heard h = ask("GET /big HTTP/1.1\r\n" HOST CLOSE "Accept-Encoding: gzip\r\n\r\n");
     assert_true(has(&h, "Content-Encoding: gzip\r\n"));
+    assert_true(h.text.n < plain.text.n / 3);
+    hear_free(&h);
+    hear_free(&plain);
+    plain = ask("GET /big?more HTTP/1.1\r\n" HOST CLOSE "\r\n");
+    assert_true(has(&plain, "Content-Length: "));
+    h = ask("GET /big?more HTTP/1.1\r\n" HOST CLOSE "Accept-Encoding: gzip\r\n\r\n");
+    assert_true(has(&h, "Content-Encoding: gzip\r\n"));
+    assert_int_equal(count(&h, "Vary: Accept-Encoding\r\n"), 1);
+    assert_true(has(&h, "Transfer-Encoding: chunked\r\n"));
+    assert_memory_equal(h.text.p + h.text.n - 7, "\r\n0\r\n\r\n", 7);
     assert_true(h.text.n < plain.text.n / 3);
     hear_free(&h);
     hear_free(&plain);
