@@ -87,8 +87,9 @@ static bool open_api_sockets(struct app *app, struct err *err)
 {
     const struct conf *c = app->conf;
     if (!c->server_unix_socket)
-        return http_listen_workers(c->server_host, c->server_port, c->server_reuseport, c->workers,
-                                   app->listen_fds, &app->port, err);
+        return http_listen_workers(
+            &(struct http_address){c->server_host, c->server_port, c->server_reuseport}, c->workers,
+            app->listen_fds, &app->port, err);
     app->listen_fds[0] = http_listen_unix(c->server_unix_socket, c->server_unix_socket_mode, err);
     for (unsigned i = 1; i < c->workers && app->listen_fds[0] >= 0; i++)
         app->listen_fds[i] = fcntl(app->listen_fds[0], F_DUPFD_CLOEXEC, 0);

@@ -84,7 +84,7 @@ static int try_listen(const struct addrinfo *a, bool reuseport, int *error)
 
 static unsigned port_of(int fd)
 {
-    struct sockaddr_storage a;
+    struct sockaddr_storage a = {0};
     socklen_t n = sizeof a;
     if (getsockname(fd, (struct sockaddr *)&a, &n) < 0)
         return 0;
@@ -123,15 +123,16 @@ int http_listen_tcp(const char *host, unsigned port, bool reuseport, unsigned *b
     return fd;
 }
 
-bool http_listen_workers(const char *host, unsigned port, bool shared_port, size_t n, int *fds,
-                         unsigned *bound_port, struct err *err)
+bool http_listen_workers(const struct http_address *at, size_t n, int *fds, unsigned *bound_port,
+                         struct err *err)
 {
     /* The first socket is bound without SO_REUSEPORT, so that a port in use is found out; after
      * that the option opens it for our own. The group is formed when each listens, and a bind looks
      * at the option as it is then. */
-    unsigned bound = port;
+    unsigned bound = at->port;
     for (size_t i = 0; i < n; i++) {
-        fds[i] = http_listen_tcp(host, i ? bound : port, shared_port || i > 0, &bound, err);
+        fds[i] =
+            http_listen_tcp(at->host, i ? bound : at->port, at->shared_port || i > 0, &bound, err);
         if (fds[i] < 0) {
             while (i-- > 0)
                 close(fds[i]);

@@ -444,6 +444,7 @@ static enum MHD_Result after_call(struct request *q)
     return MHD_YES;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): libmicrohttpd's signature */
 enum MHD_Result request_on_access(void *arg, struct MHD_Connection *mc, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **context)

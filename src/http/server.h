@@ -151,8 +151,13 @@ MUSTCHECK int http_listen_tcp(const char *host, unsigned port, bool reuseport, u
 MUSTCHECK int http_listen_unix(const char *path, unsigned mode, struct err *);
 /* One socket for each of n workers on one port. A port that another program has is found out, even
  * though the workers' sockets share it, unless shared_port (server-reuseport) allows that. */
-MUSTCHECK bool http_listen_workers(const char *host, unsigned port, bool shared_port, size_t n,
-                                   int *fds, unsigned *bound_port, struct err *);
+struct http_address {
+    const char *host;
+    unsigned port;
+    bool shared_port;
+};
+MUSTCHECK bool http_listen_workers(const struct http_address *, size_t n, int *fds,
+                                   unsigned *bound_port, struct err *);
 /* Raises the soft limit of descriptors to the hard one; false when that is below wanted. */
 bool http_raise_nofile(uint64_t wanted, uint64_t *got);
 

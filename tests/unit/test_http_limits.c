@@ -468,11 +468,13 @@ static void finds_out_that_a_port_is_in_use(void **state)
     struct err err = {0};
     unsigned port = 0, again;
     int fds[3], more[2];
-    assert_true(http_listen_workers("127.0.0.1", 0, false, 3, fds, &port, &err));
+    assert_true(
+        http_listen_workers(&(struct http_address){"127.0.0.1", 0, false}, 3, fds, &port, &err));
     assert_true(port > 0);
     assert_int_equal(http_listen_tcp("127.0.0.1", port, false, &again, &err), -1);
     assert_non_null(strstr(err.message, "in use"));
-    assert_false(http_listen_workers("127.0.0.1", port, false, 2, more, &again, &err));
+    assert_false(http_listen_workers(&(struct http_address){"127.0.0.1", port, false}, 2, more,
+                                     &again, &err));
     for (int i = 0; i < 3; i++)
         close(fds[i]);
     assert_int_equal(http_listen_tcp("192.0.2.1", 0, false, &again, &err), -1);
