@@ -67,9 +67,11 @@ static size_t after_as(struct str sql, size_t i)
         "response_inserted", "r from",     "r FROM", "k FROM",           "hh LIMIT"};
     if (i >= sql.n || sql.p[i] == '"' || sql.p[i] == '(')
         return i;
-    for (size_t k = 0; k < sizeof ours / sizeof *ours; k++)
-        if (str_starts(str_from(sql, i), str_of(ours[k])))
+    for (size_t k = 0; k < sizeof ours / sizeof *ours; k++) {
+        struct str rest = str_from(sql, i), own = str_of(ours[k]);
+        if (str_starts(rest, own) && (rest.n == own.n || !word_char(rest.p[own.n])))
             return i;
+    }
     while (i < sql.n && sql.p[i] != ')') {
         unsigned char c = (unsigned char)sql.p[i];
         require(word_char(sql.p[i]) || c == ' ' || c == '$' || c >= 0x80);
