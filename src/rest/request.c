@@ -192,16 +192,32 @@ bool rest_tx_rollback(const struct conf *conf, const struct rest_prefs *prefs)
     return conf->db_tx_end == CONF_ROLLBACK || conf->db_tx_end == CONF_ROLLBACK_OVERRIDE;
 }
 
+/* Digits of v in front of end; returns where they begin. */
+static char *digits(char *end, uint64_t v)
+{
+    do
+        *--end = (char)('0' + v % 10);
+    while ((v /= 10) > 0);
+    return end;
+}
+
 struct str rest_content_range(struct arena *arena, uint64_t offset, uint64_t rows, int64_t total)
 {
-    char range[48] = "*", all[24] = "*";
-    if (rows > 0 && total != 0)
-        snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)offset,
-                 (unsigned long long)(offset + rows - 1));
+    char text[72], *end = text + sizeof text, *p = end; /* three numbers of 20 digits */
     if (total >= 0)
-        snprintf(all, sizeof all, "%lld", (long long)total);
-    const char *text = arena_printf(arena, "%s/%s", range, all);
-    return text ? str_of(text) : STR("*/*");
+        p = digits(p, (uint64_t)total);
+    else
+        *--p = '*';
+    *--p = '/';
+    if (rows > 0 && total != 0) {
+        p = digits(p, offset + rows - 1);
+        *--p = '-';
+        p = digits(p, offset);
+    } else {
+        *--p = '*';
+    }
+    struct str copy = arena_str(arena, (struct str){p, (size_t)(end - p)});
+    return copy.p ? copy : STR("*/*");
 }
 
 int rest_range_status(uint64_t offset, uint64_t rows, int64_t total)

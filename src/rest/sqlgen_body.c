@@ -110,20 +110,20 @@ struct str sqlgen_search_path(struct arena *arena, const struct conf_database *d
 
 static void set(struct sql *s, const char *name, struct str value)
 {
-    sql_lit(s, ", pg_catalog.set_config('");
+    sql_lit(s, " AND pg_catalog.set_config('");
     sql_lit(s, name);
     sql_lit(s, "', ");
     sql_param(s, value);
-    sql_lit(s, ", true)");
+    sql_lit(s, ", true) IS NOT NULL");
 }
 
 static void set_named(struct sql *s, const char *name, const char *value)
 {
-    sql_lit(s, ", pg_catalog.set_config(");
+    sql_lit(s, " AND pg_catalog.set_config(");
     sql_param_z(s, name);
     sql_lit(s, ", ");
     sql_param_z(s, value);
-    sql_lit(s, ", true)");
+    sql_lit(s, ", true) IS NOT NULL");
 }
 
 /* Names and values of the catalog are NUL-terminated: its strings are packed so. */
@@ -136,20 +136,23 @@ static void set_all(struct sql *s, const struct catalog_settings *settings)
 /* What the request asks for, but never more than the login or the database allows. */
 static void set_timeout(struct sql *s, uint64_t ms)
 {
-    sql_lit(s, ", pg_catalog.set_config('statement_timeout', least(nullif(pg_catalog.date_part("
+    sql_lit(s, " AND pg_catalog.set_config('statement_timeout', least(nullif(pg_catalog.date_part("
                "'epoch', pg_catalog.current_setting('statement_timeout')::pg_catalog.interval) "
                "* 1000, 0), ");
     sql_param(s, str_of(arena_printf(s->arena, "%llu", (unsigned long long)ms)));
-    sql_lit(s, "::pg_catalog.float8)::pg_catalog.int8::pg_catalog.text, true)");
+    sql_lit(s, "::pg_catalog.float8)::pg_catalog.int8::pg_catalog.text, true) IS NOT NULL");
 }
 
 void sqlgen_settings(struct sql *s, const struct sqlgen_settings *in)
 {
-    sql_lit(s, "SELECT pg_catalog.set_config('search_path', ");
+    /* As conditions, not as columns: nothing of it is sent back. PostgreSQL evaluates conditions of
+     * the same cost in the order they stand in, so role settings come before the role; the dearer
+     * one of the timeout comes last wherever it stands. set_config is never NULL. */
+    sql_lit(s, "SELECT WHERE pg_catalog.set_config('search_path', ");
     sql_param(s, sqlgen_search_path(s->arena, in->db, in->schema));
-    sql_lit(s, ", true)");
+    sql_lit(s, ", true) IS NOT NULL");
     if (in->read_only)
-        sql_lit(s, ", pg_catalog.set_config('transaction_read_only', 'on', true)");
+        sql_lit(s, " AND pg_catalog.set_config('transaction_read_only', 'on', true) IS NOT NULL");
     if (in->timeout_us)
         set_timeout(s, (in->timeout_us + 999) / 1000);
     if (in->role_info) /* before the role: the login may be allowed what the role is not */
