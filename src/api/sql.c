@@ -282,7 +282,6 @@ static void run_sql(struct worker *w, struct http_req *req)
         return;
     }
     sql_reply_init(&call->reply, &call->options, &call->request, req->arena);
-    call->reply.types = db_pool_types(pool);
     call->reply.bytes_max = w->conf->response_max_bytes;
     flow_init(&call->flow, req, &call->reply.out, w->conf->response_buffer);
     call->flow.closed = drop;

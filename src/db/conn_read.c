@@ -166,6 +166,7 @@ static void on_rows(struct conn *c, struct step *s, PGresult *res)
 void conn_deliver(struct conn *c, struct db_job *j, size_t stmt, PGresult *res)
 {
     bool last = stmt + 1 == j->spec.n, more = true;
+    c->retire = c->retire || PQresultMemorySize(res) >= CONN_BULKY; /* see is_bulky */
     if (j->spec.travel == DB_SHARED && !(j->spec.stream_rows && last)) {
         job_hold(j, stmt, res);
         return;

@@ -136,10 +136,25 @@ static struct stmt_entry *named(struct conn *c, struct db_job *j, const struct d
     return e;
 }
 
+/* libpq's buffers grow with what goes through them and never shrink: a connection that carried
+ * something huge is closed when it is idle, so that its memory comes back. */
+static bool is_bulky(const struct db_stmt *st)
+{
+    size_t n = st->sql_len;
+    for (int i = 0; i < st->nparams && n < CONN_BULKY; i++) {
+        if (!st->values[i])
+            continue;
+        bool binary = st->formats && st->formats[i] && st->lengths;
+        n += binary ? (size_t)st->lengths[i] : strlen(st->values[i]);
+    }
+    return n >= CONN_BULKY;
+}
+
 static bool send_stmt(struct conn *c, struct db_job *j, const struct db_stmt *st,
                       enum step_kind kind, size_t i)
 {
     bool parse;
+    c->retire = c->retire || is_bulky(st);
     struct stmt_entry *e = named(c, j, st, &parse);
     if (parse) {
         push_step(c, STEP_PARSE, j, i)->entry = e;

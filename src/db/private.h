@@ -25,6 +25,8 @@
 
 /* Every so many exclusive jobs a connection is reset, even if none of them seemed to need it. */
 #define CONN_RESET_EVERY 100
+/* Bytes of one statement or result past which a connection is closed afterwards. */
+#define CONN_BULKY (8 * 1024 * 1024)
 /* A cancel that took this long did not work: the connection is closed. */
 #define CONN_CANCEL_MAX_US (10 * 1000000ull)
 #define CONN_CANCEL_AGAIN_US 20000ull
