@@ -136,6 +136,8 @@ void reply_heads(struct request *q, reply_add *add, void *arg)
     }
     if (q->pub.id.n && !find_out(q, STR("X-Request-Id")))
         add(arg, "X-Request-Id", terminated(q, q->pub.id));
+    if (!find_out(q, STR("Server")))
+        add(arg, "Server", "pghttpd/" PGHTTPD_VERSION);
     add_trace_header(q, add, arg);
     add_server_timing(q, add, arg);
 }
