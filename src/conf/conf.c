@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "conf/conf_table.h"
@@ -27,22 +28,52 @@ static const char *trimmed(struct conf_loaded *l, char *text, size_t n, bool all
     return arena_strdup(&l->arena, (struct str){text + start, n - start});
 }
 
+static bool keep_bytes(struct conf_loaded *l, const char *path, const char *bytes, size_t n)
+{
+    struct conf_kept *k = ARENA_NEW(&l->arena, struct conf_kept);
+    if (!k)
+        return false;
+    k->path = arena_strdup(&l->arena, str_of(path));
+    k->bytes = arena_strdup(&l->arena, (struct str){bytes, n});
+    k->n = n;
+    k->next = l->kept;
+    l->kept = k;
+    return k->path && k->bytes;
+}
+
+/* Up to SECRET_FILE_MAX + 1 bytes of a file; -1 with errno. */
+static ssize_t read_bytes(struct conf_loaded *l, const char *path, char *bytes)
+{
+    struct stat about;
+    ssize_t got = -1, n = 0;
+    for (const struct conf_kept *k = l->kept; k; k = k->next)
+        if (strcmp(k->path, path) == 0) {
+            memcpy(bytes, k->bytes, k->n);
+            return (ssize_t)k->n;
+        }
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    while (fd >= 0 && (got = read(fd, bytes + n, (size_t)(SECRET_FILE_MAX + 1 - n))) > 0)
+        n += got;
+    int why = errno;
+    if (got == 0 && fstat(fd, &about) == 0 && !S_ISREG(about.st_mode) &&
+        !keep_bytes(l, path, bytes, (size_t)n))
+        got = -1;
+    if (fd >= 0)
+        close(fd);
+    errno = why;
+    return got < 0 ? -1 : n;
+}
+
 /* The text of @path: a secret loses one newline at its end, a connection string all blanks. */
 static const char *from_file(struct conf_loaded *l, const struct conf_key *key,
                              const struct conf_value *v, struct err *err)
 {
     const char *path = v->text + 1, *text = NULL;
     char *bytes = xmalloc(SECRET_FILE_MAX + 1);
-    size_t n = 0;
-    ssize_t got = -1;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    while (fd >= 0 && (got = read(fd, bytes + n, SECRET_FILE_MAX + 1 - n)) > 0)
-        n += (size_t)got;
-    int why = errno;
-    if (fd >= 0)
-        close(fd);
+    ssize_t got = read_bytes(l, path, bytes);
+    size_t n = got < 0 ? 0 : (size_t)got;
     if (got < 0)
-        (void)conf_fail(err, &v->origin, key->name, "cannot read %s: %s", path, strerror(why));
+        (void)conf_fail(err, &v->origin, key->name, "cannot read %s: %s", path, strerror(errno));
     else if (n > SECRET_FILE_MAX)
         (void)conf_fail(err, &v->origin, key->name, "%s is larger than 1 MB", path);
     else if (memchr(bytes, '\0', n) && !(key->flags & CONF_BINARY))
@@ -376,7 +407,11 @@ struct conf *conf_reload(const struct conf *old, const struct conf_sources *s, s
     if (!conf_read_args(NULL, s->argc, s->argv, &args, err))
         return NULL;
     struct conf_loaded *l = new_loaded();
-    if (read_sources(l, s, args.file, err) && keep(l, &l->raw.top, &conf_loaded(old)->raw.top) &&
+    bool kept = true;
+    for (const struct conf_kept *k = conf_loaded(old)->kept; k && kept; k = k->next)
+        kept = keep_bytes(l, k->path, k->bytes, k->n);
+    if (kept && read_sources(l, s, args.file, err) &&
+        keep(l, &l->raw.top, &conf_loaded(old)->raw.top) &&
         keep_sections(l, conf_loaded(old), err) && resolve_all(l, err))
         return &l->conf;
     conf_unref(&l->conf);

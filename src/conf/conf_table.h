@@ -118,12 +118,21 @@ struct conf_raw {
     char *const *environ; /* for ${VAR} */
 };
 
+/* What was read from a pipe or standard input (@/dev/stdin) cannot be read again: a reload takes it
+ * from here. */
+struct conf_kept {
+    const char *path, *bytes;
+    size_t n;
+    struct conf_kept *next;
+};
+
 /* A loaded configuration with what a dump and a reload need to know. */
 struct conf_loaded {
     struct conf conf; /* first: struct conf * is what others hold */
     struct conf_raw raw;
     struct arena arena;
-    const char *file;      /* NULL: none was named */
+    const char *file; /* NULL: none was named */
+    struct conf_kept *kept;
     size_t file_value_len; /* of the @path that was read last */
     unsigned references;   /* atomic */
 };
