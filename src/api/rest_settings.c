@@ -1,6 +1,7 @@
 /* rest_settings: the first statements of a request's group: what PostgreSQL is told about the
  * request (role, claims, headers, cookies, search_path, timeouts), and the pre-request function. */
 #include "api/rest_run.h"
+#include "api/sql_access.h"
 
 #include "json/writer.h"
 
@@ -131,7 +132,8 @@ bool rest_run_settings(struct rest_run *run, const struct rest_run_mode *mode, s
         .rollback = rest_tx_rollback(run->conf, prefs),
         .can_write = !mode->read_only,
         .leaves_state = run->conf->db_reset_after_rpc && (mode->leaves_state || hooked),
-        .timeout_us = deadline(run)};
+        .timeout_us = deadline(run),
+        .application_name = sql_access_name(run->req)};
     struct sqlgen_settings settings = {
         .conf = run->conf,
         .db = run->db,

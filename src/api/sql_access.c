@@ -86,8 +86,7 @@ uint64_t sql_access_time_left(const struct worker *w, const struct http_req *req
 
 struct str sql_access_name(const struct http_req *req)
 {
-    struct str sent = http_header(req, "X-Request-Id");
-    return sent.p ? req->id : (struct str){NULL, 0};
+    return http_header(req, "X-Request-Id").p ? req->id : req->traceparent;
 }
 
 enum conf_access sql_access_mode(const struct conf *conf)
