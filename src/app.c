@@ -24,6 +24,7 @@
 #include "util/xalloc.h"
 
 #define DRAIN_TICK_US 5000
+#define AWAY_TICK_US 500000
 
 static void worker_free(struct worker *w)
 {
@@ -194,6 +195,22 @@ static void say_where(const struct app *app)
         log_info("admin server on http://%s:%u", c->admin_server_host, app->admin_port);
 }
 
+/* db-pool-automatic-recovery = false: whoever runs the program wants to start it anew. */
+static void on_away_tick(void *arg)
+{
+    struct app *app = arg;
+    const char *why = NULL;
+    struct worker *w = &app->workers[0];
+    if (!app->conf->db_pool_automatic_recovery &&
+        !db_pool_up(db_pools_own(w->pools, &app->conf->databases[0]), &why) && why) {
+        log_crit("the database is away and db-pool-automatic-recovery is off: %s", why);
+        app->failed = true;
+        app_stop(app);
+        return;
+    }
+    loop_timer_set(&app->away_timer, AWAY_TICK_US);
+}
+
 void app_run(struct app *app)
 {
     if (!start_threads(app))
@@ -203,6 +220,9 @@ void app_run(struct app *app)
     notify_manager("READY=1");
     app_read_config(app);
     app_watch_database(app);
+    loop_timer_init(&app->away_timer, app->workers[0].loop, on_away_tick, app);
+    if (!app->conf->db_pool_automatic_recovery)
+        loop_timer_set(&app->away_timer, AWAY_TICK_US);
     loop_run(app->workers[0].loop);
 }
 
@@ -292,6 +312,7 @@ void app_stop(struct app *app)
         return;
     }
     atomic_store(&app->phase, APP_DRAINING);
+    loop_timer_stop(&app->away_timer);
     log_info("stopping: requests in flight may finish");
     notify_manager("STOPPING=1");
     loop_timer_init(&app->delay_timer, loop, on_delay_over, app);
@@ -325,6 +346,7 @@ void app_free(struct app *app)
         if (app->workers[i].threaded)
             pthread_join(app->workers[i].thread, NULL);
     app_config_free(app->config);
+    loop_timer_stop(&app->away_timer);
     loop_timer_stop(&app->delay_timer);
     loop_timer_stop(&app->deadline_timer);
     for (unsigned i = 0; i < app->n_workers; i++)

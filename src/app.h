@@ -53,8 +53,9 @@ struct app {
     struct db_budget *budget;
     struct auth *auth;         /* main thread's reference */
     struct app_config *config; /* reads the settings again, those in the database too */
-    bool config_read;          /* once, with the database's */
-    bool refresh_wanted;       /* the catalog load that runs was asked for: new sessions follow */
+    bool failed;         /* it ended because the database is away and may not come back by itself */
+    bool config_read;    /* once, with the database's */
+    bool refresh_wanted; /* the catalog load that runs was asked for: new sessions follow */
     struct hubs *hubs;
     struct rest_catalogs *catalogs;
     struct worker *workers;
@@ -66,7 +67,7 @@ struct app {
     _Atomic enum app_phase phase;
     struct hub_watch watch; /* on db-channel */
     unsigned workers_done;
-    struct loop_timer delay_timer, deadline_timer;
+    struct loop_timer delay_timer, deadline_timer, away_timer;
     uint64_t started_us;
 };
 

@@ -70,8 +70,9 @@ static int serve(const struct conf_sources *sources, struct conf *conf, const si
     if (ev)
         event_free(ev);
     close(fd);
+    bool failed = app->failed;
     app_free(app);
-    return EXIT_SUCCESS;
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int print(struct buf *text)
