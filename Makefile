@@ -131,6 +131,8 @@ lint:
 	@tests/lib/deps.sh build lint
 	@$(MAKE) -s --no-print-directory MODE=release all
 	@tests/lint/run
+analyze: all
+	@tests/lint/run analyze
 format:
 	@tests/lib/deps.sh lint
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format --style=file:src/.clang-format -i
@@ -167,5 +169,5 @@ clean:
 	rm -rf build
 
 -include $(OBJ:.o=.d) $(BUILD)/src/main.d $(UNIT:=.d) $(DB:=.d)
-.PHONY: all run test tests-built unit e2e check long clients-installed bench readme fuzz fuzz-run cover lint format hooks \
+.PHONY: all run test tests-built unit e2e check long clients-installed bench readme fuzz fuzz-run cover lint analyze format hooks \
     container-test trixie-test deps install clean

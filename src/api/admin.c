@@ -5,9 +5,10 @@
  *
  * /metrics gathers what lives on other workers' threads by posting to each of them; the last to
  * answer posts the whole back. */
+#include "api/admin.h"
+
 #include <stdlib.h>
 
-#include "api/admin.h"
 #include "api/routes.h"
 #include "app.h"
 #include "auth/auth.h"

@@ -2,8 +2,9 @@
 
 #include "auth/jspath_private.h"
 
-#define STEPS_MAX 100000 /* values looked at; the cost of one token is bounded whatever the path   \
-                          */
+#define STEPS_MAX                                                                                  \
+    100000 /* values looked at; the cost of one token is bounded whatever the path                 \
+            */
 
 struct walk {
     const struct json_node *root;

@@ -566,7 +566,7 @@ static void recheck_login(struct db_pool *p, uint64_t now)
     conn_became_idle(oldest);
 }
 
-void pool_maintain(struct db_pool *p, uint64_t now)
+static void maintain_conns(struct db_pool *p, uint64_t now)
 {
     for (struct conn *c = p->conns, *next; c; c = next) {
         next = c->next;
@@ -579,6 +579,11 @@ void pool_maintain(struct db_pool *p, uint64_t now)
         else if (c->expire_us && now > c->expire_us)
             c->retire = true;
     }
+}
+
+void pool_maintain(struct db_pool *p, uint64_t now)
+{
+    maintain_conns(p, now);
     if (p->state == POOL_ENDED)
         return;
     recheck_login(p, now);

@@ -277,7 +277,7 @@ void pool_submit_first(struct db_pool *, const struct db_job_spec *, const struc
 void pool_pump_later(struct db_pool *);
 void pool_end(struct db_pool *, const struct db_error *); /* its jobs fail with it */
 void pool_free(struct db_pool *);
-void pool_drain(struct db_pool *); /* closes what is idle once nobody waits */
+void pool_drain(struct db_pool *);   /* closes what is idle once nobody waits */
 void pool_refresh(struct db_pool *); /* new connections take the place of those there are */
 void pool_maintain(struct db_pool *, uint64_t now_us);
 void pool_fail_waiting(struct db_pool *, const struct db_error *, bool login_refused);

@@ -445,6 +445,7 @@ static enum MHD_Result after_call(struct request *q)
 }
 
 /* NOLINTNEXTLINE(readability-function-size): libmicrohttpd's signature */
+/* NOLINTNEXTLINE(readability-function-size): libmicrohttpd's parameters */
 enum MHD_Result request_on_access(void *arg, struct MHD_Connection *mc, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **context)

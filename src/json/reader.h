@@ -41,8 +41,9 @@ enum json_event {
     JSON_DONE /* the end of the text, after the one value */
 };
 
-#define JSON_DEPTH_MAX 512 /* arrays and objects inside each other; PostgreSQL's own is its stack  \
-                            */
+#define JSON_DEPTH_MAX                                                                             \
+    512 /* arrays and objects inside each other; PostgreSQL's own is its stack                     \
+         */
 
 struct json_reader {
     enum json_event event; /* what json_next returned last */

@@ -60,21 +60,23 @@ size_t json_scan_unescaped(const char *p, size_t n)
     return i;
 }
 
+static inline bool utf8_tail(const unsigned char *p, size_t n, unsigned char low,
+                             unsigned char high)
+{
+    bool good = p[1] >= low && p[1] <= high && (p[2] & 0xc0) == 0x80;
+    return good && (n == 3 || (p[3] & 0xc0) == 0x80);
+}
+
 /* Length of the valid sequence at p, or 0. */
 static inline size_t utf8_sequence(const unsigned char *p, size_t n)
 {
     unsigned char c = p[0];
     if (c >= 0xc2 && c <= 0xdf)
         return n >= 2 && (p[1] & 0xc0) == 0x80 ? 2 : 0;
-    if (c >= 0xe0 && c <= 0xef) {
-        unsigned char low = c == 0xe0 ? 0xa0 : 0x80, high = c == 0xed ? 0x9f : 0xbf;
-        return n >= 3 && p[1] >= low && p[1] <= high && (p[2] & 0xc0) == 0x80 ? 3 : 0;
-    }
-    if (c >= 0xf0 && c <= 0xf4) {
-        unsigned char low = c == 0xf0 ? 0x90 : 0x80, high = c == 0xf4 ? 0x8f : 0xbf;
-        bool good = n >= 4 && p[1] >= low && p[1] <= high && (p[2] & 0xc0) == 0x80;
-        return good && (p[3] & 0xc0) == 0x80 ? 4 : 0;
-    }
+    if (c >= 0xe0 && c <= 0xef)
+        return n >= 3 && utf8_tail(p, 3, c == 0xe0 ? 0xa0 : 0x80, c == 0xed ? 0x9f : 0xbf) ? 3 : 0;
+    if (c >= 0xf0 && c <= 0xf4)
+        return n >= 4 && utf8_tail(p, 4, c == 0xf0 ? 0x90 : 0x80, c == 0xf4 ? 0x8f : 0xbf) ? 4 : 0;
     return 0;
 }
 

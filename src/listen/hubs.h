@@ -29,8 +29,8 @@ void hubs_free(struct hubs *);
 /* NULL with err when it cannot be made. */
 MUSTCHECK struct hub *hubs_get(struct hubs *, const struct conf_database *, struct err *);
 
-/* For /ready (degraded): false when the configured database's LISTEN connection is wanted and away, or deaf
- * (behind a pooler in transaction mode); reason says why. Any thread. */
+/* For /ready (degraded): false when the configured database's LISTEN connection is wanted and away,
+ * or deaf (behind a pooler in transaction mode); reason says why. Any thread. */
 bool hubs_ready(struct hubs *, char *reason, size_t reason_size);
 void hubs_metrics(struct hubs *, struct buf *out); /* any thread */
 /* [{"database":"","state":"up","channels":[...]}], for the admin port. Any thread. */

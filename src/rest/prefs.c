@@ -146,18 +146,23 @@ static bool any(const struct rest_prefs *p)
            p->timezone.p || p->has_max_affected || p->has_timeout;
 }
 
+static void add_words(const struct rest_prefs *p, struct buf *out)
+{
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (group_value(p, words[i].group) == words[i].value) {
+            if (out->n > 0)
+                BUF_LIT(out, ", ");
+            buf_adds(out, words[i].text);
+        }
+}
+
 struct str rest_prefs_applied(struct arena *arena, const struct rest_prefs *p)
 {
     struct buf out;
     if (!any(p))
         return (struct str){0};
     buf_init(&out, 16384);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (group_value(p, words[i].group) == words[i].value) {
-            if (out.n > 0)
-                BUF_LIT(&out, ", ");
-            buf_adds(&out, words[i].text);
-        }
+    add_words(p, &out);
     if (p->timezone.p)
         buf_printf(&out, "%stimezone=%.*s", out.n ? ", " : "", STR_ARG(p->timezone));
     if (p->has_max_affected && p->handling == REST_HANDLING_STRICT)
