@@ -400,7 +400,9 @@ static void on_done(void *arg, const struct db_outcome *o)
     if (o->end != DB_DONE) {
         bool anonymous =
             run->db->db_anon_role && str_eq(run->who.role, str_of(run->db->db_anon_role));
-        struct rest_problem p = rest_problem_of_outcome(run->arena, o, anonymous);
+        bool checked = rest_wants_object(&run->handler) || run->request.prefs.has_max_affected ||
+                       run->request.action == REST_UPSERT;
+        struct rest_problem p = rest_problem_of_outcome(run->arena, o, anonymous, checked);
         rest_run_problem(run, &p);
         return;
     }

@@ -174,7 +174,7 @@ static struct str kept(struct arena *arena, const char *text)
 }
 
 struct rest_problem rest_problem_of_outcome(struct arena *arena, const struct db_outcome *o,
-                                            bool anonymous)
+                                            bool anonymous, bool checked)
 {
     const struct db_error *e = &o->error;
     struct rest_problem p = {0};
@@ -182,7 +182,7 @@ struct rest_problem rest_problem_of_outcome(struct arena *arena, const struct db
         return not_sent(arena, o);
     if (o->end == DB_FAILED && e->code && strcmp(e->code, "PGRST") == 0)
         return raised(arena, e);
-    if (o->end == DB_FAILED && check_raised(arena, e, &p))
+    if (o->end == DB_FAILED && checked && check_raised(arena, e, &p))
         return p;
     p.code = kept(arena, e->code ? e->code : "XX000");
     p.message = kept(arena, e->message ? e->message : "");

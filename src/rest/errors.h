@@ -35,9 +35,11 @@ struct rest_problem {
 /* The problem borrows err. */
 struct rest_problem rest_problem_of(const struct err *);
 
-/* anonymous: nobody is logged in, so that "permission denied" means "log in". Not for DB_DONE. */
+/* anonymous: nobody is logged in, so that "permission denied" means "log in". checked: the
+ * statement had checks; without them a text that looks like one is the client's own. Not for
+ * DB_DONE. */
 struct rest_problem rest_problem_of_outcome(struct arena *, const struct db_outcome *,
-                                            bool anonymous);
+                                            bool anonymous, bool checked);
 
 /* {"code":..,"details":..,"hint":..,"message":..}; minimal leaves code and message. */
 void rest_problem_body(struct buf *out, const struct rest_problem *, bool minimal);

@@ -20,11 +20,21 @@ create view cheap as select id, name, price from items where price < 10;
 grant all on items, parts, log, deferred, cheap to web;
 grant usage on all sequences in schema public to web;
 create table closed (id int);
+create table ledger (id int generated always as identity primary key, amount numeric);
+create view doubled as select id, amount * 2 as amount from ledger;
+create function write_doubled() returns trigger language plpgsql as $$
+    begin
+        if tg_op = 'INSERT' then insert into ledger (amount) values (new.amount); return new;
+        elsif tg_op = 'UPDATE' then update ledger set amount = new.amount / 2 where id = old.id; return new;
+        else delete from ledger where id = old.id; return old; end if;
+    end $$;
+create trigger write_doubled instead of insert or update or delete on doubled for each row execute function write_doubled();
+grant all on ledger, doubled to web;
 SQL
 }
 teardown_file() { e2e_stop; }
 
-setup() { cluster_psql -q -c "truncate items, parts, log, deferred restart identity cascade"; }
+setup() { cluster_psql -q -c "truncate items, parts, log, deferred, ledger restart identity cascade"; }
 
 json() { req "$1" "$2" -H 'Content-Type: application/json' -d "$3" "${@:4}"; }
 
@@ -186,6 +196,30 @@ json() { req "$1" "$2" -H 'Content-Type: application/json' -d "$3" "${@:4}"; }
     [ "$status" = 401 ]
     assert_json '.code == "42501"'
     [ "$(header www-authenticate)" = 'Bearer' ]
+}
+
+@test "a value that looks like one of our own checks is just a bad value" {
+    json PATCH '/rest/items?id=eq.pghttpd:PGRST116:5' '{"price":1}'
+    [ "$status" = 400 ]
+    assert_json '.code == "22P02"'
+}
+
+@test "views with triggers, identity always, defaults of DEFAULT" {
+    json POST /rest/ledger '{"amount":5}' -H 'Prefer: return=representation'
+    [ "$status" = 201 ]
+    assert_json '. == [{"id":1,"amount":5}]'
+    json POST /rest/ledger '{"id":9,"amount":5}'
+    [ "$status" = 400 ]
+    assert_json '.code == "428C9"'
+    json POST /rest/doubled '{"amount":7}'
+    [ "$status" = 201 ]
+    [ "$(sql 'select sum(amount) from ledger')" = 12 ]
+    json PATCH '/rest/doubled?id=eq.1' '{"amount":100}' -H 'Prefer: return=representation'
+    [ "$status" = 200 ]
+    assert_json '. == [{"id":1,"amount":100}]'
+    req DELETE '/rest/doubled?id=eq.1'
+    [ "$status" = 204 ]
+    [ "$(sql 'select count(*) from ledger')" = 1 ]
 }
 
 @test "views are written through" {
