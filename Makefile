@@ -7,6 +7,8 @@ BUILD := build/$(MODE)
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 VERSION := 0.1.0
 PREFIX ?= /usr/local
+# For run, test, bench and lint, which build first; an own -j is respected.
+PARALLEL = $(if $(findstring j,$(firstword -$(MAKEFLAGS))),,-j$(shell nproc))
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 
@@ -83,7 +85,7 @@ tests-built: all $(UNIT) $(DB)
 
 test:
 	@tests/lib/deps.sh build run test
-	@$(MAKE) --no-print-directory tests-built
+	@$(MAKE) $(PARALLEL) --no-print-directory tests-built
 	@$(MAKE) --no-print-directory clients-installed
 	@MODE=$(MODE) tests/run
 
@@ -104,7 +106,7 @@ clients-installed:
 
 bench:
 	@tests/lib/deps.sh build run bench
-	@$(MAKE) --no-print-directory MODE=release all
+	@$(MAKE) $(PARALLEL) --no-print-directory MODE=release all
 	@tests/bench/run $(BENCH)
 
 # The parts of README.md and config/ that come from the program and from the last bench.
@@ -129,7 +131,7 @@ cover:
 
 lint:
 	@tests/lib/deps.sh build lint
-	@$(MAKE) -s --no-print-directory MODE=release all
+	@$(MAKE) -s $(PARALLEL) --no-print-directory MODE=release all
 	@tests/lint/run
 analyze: all
 	@tests/lint/run analyze
@@ -155,7 +157,7 @@ deps:
 
 run:
 	@tests/lib/deps.sh build run
-	@$(MAKE) --no-print-directory MODE=$(MODE) all
+	@$(MAKE) $(PARALLEL) --no-print-directory MODE=$(MODE) all
 	@MODE=$(MODE) config/demo.sh
 
 install: all
