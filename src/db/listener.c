@@ -49,11 +49,13 @@ struct db_listener {
     struct db_failure failure; /* of the batch under way */
     uint64_t backoff_us, wait_us;
     /* WAITING: the next attempt. IDLE: the next probe. SETUP, PROBE, BATCH: the answer's limit. */
-    struct loop_timer timer;
+    struct loop_timer timer, pause_timer;
+    bool paused;
     struct buf sql;
 };
 
 static void on_timer(void *arg);
+static void on_pause_over(void *arg);
 
 struct db_listener *db_listener_new(struct loop *loop, const struct db_listener_spec *spec,
                                     const struct db_listener_ops *ops, void *arg, struct err *err)
@@ -71,6 +73,7 @@ struct db_listener *db_listener_new(struct loop *loop, const struct db_listener_
     l->probe_us = spec->probe_us ? spec->probe_us : PROBE_US;
     buf_init(&l->sql, BUF_NO_CEILING);
     loop_timer_init(&l->timer, loop, on_timer, l);
+    loop_timer_init(&l->pause_timer, loop, on_pause_over, l);
     return l;
 }
 
@@ -100,6 +103,8 @@ static void lost(struct db_listener *l, const struct db_error *why)
 {
     session_close(l->session);
     l->session = NULL;
+    l->paused = false;
+    loop_timer_stop(&l->pause_timer);
     if (l->backoff_us == 0)
         l->backoff_us = BACKOFF_FIRST_US;
     l->wait_us = jitter(l->backoff_us);
@@ -184,6 +189,8 @@ void db_listener_stop(struct db_listener *l)
     loop_timer_stop(&l->timer);
     session_close(l->session);
     l->session = NULL;
+    l->paused = false;
+    loop_timer_stop(&l->pause_timer);
     l->backoff_us = 0;
     buf_clear(&l->sql);
     l->state = LISTENER_STOPPED;
@@ -268,16 +275,16 @@ static void answered(struct db_listener *l)
     db_failure_fini(&failure);
 }
 
-/* Hands over what came; false when the connection was closed meanwhile. */
+/* Hands over what came; false when the connection was closed or paused meanwhile. */
 static bool tell(struct db_listener *l)
 {
     const struct session *s = l->session;
     PGnotify *n;
-    while (s && l->session == s && (n = PQnotifies(session_pg(s)))) {
+    while (s && l->session == s && !l->paused && (n = PQnotifies(session_pg(s)))) {
         l->ops.on_notify(l->arg, str_of(n->relname), str_of(n->extra), n->be_pid);
         PQfreemem(n);
     }
-    return s && l->session == s;
+    return s && l->session == s && !l->paused;
 }
 
 static bool asked(const struct db_listener *l)
@@ -306,4 +313,28 @@ static void on_session_input(void *arg)
     while (tell(l) && asked(l) && !PQisBusy(session_pg(l->session)))
         if (!collect(l))
             answered(l);
+}
+
+void db_listener_pause(struct db_listener *l, uint64_t at_most_us)
+{
+    if (!l->session || l->paused)
+        return;
+    l->paused = true;
+    session_pause(l->session, true);
+    loop_timer_set(&l->pause_timer, at_most_us);
+}
+
+void db_listener_resume(struct db_listener *l)
+{
+    if (!l->paused)
+        return;
+    l->paused = false;
+    loop_timer_stop(&l->pause_timer);
+    session_pause(l->session, false);
+    on_session_input(l); /* what libpq has already read */
+}
+
+static void on_pause_over(void *arg)
+{
+    db_listener_resume(arg);
 }

@@ -47,6 +47,10 @@ void db_listener_reconnect(struct db_listener *, const struct db_error *why);
 
 bool db_listener_idle(const struct db_listener *); /* up, and no batch under way */
 void db_listener_send(struct db_listener *, const struct db_listen *, size_t n); /* when idle */
+/* Hands nothing over and reads nothing until resumed, for at most as long as given: the server's
+ * queue must not be pinned. May be called inside on_notify. */
+void db_listener_pause(struct db_listener *, uint64_t at_most_us);
+void db_listener_resume(struct db_listener *);
 /* Seconds until the next attempt, for logs; 0 while connected or connecting. */
 double db_listener_wait(const struct db_listener *);
 

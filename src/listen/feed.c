@@ -19,6 +19,13 @@
 #define TEST_AGAIN_TICKS 10 /* a test that could not be made is repeated */
 #define TEST_TIMEOUT_US 2000000u
 
+/* Readers get their turn after so many notifications, so that whoever reads loses nothing to a
+ * burst; but never later than PAUSE_US, for an unread LISTEN connection pins the cluster's queue.
+ * Each time the readers were not done in that time the next portion is twice as large. */
+#define AHEAD 256
+#define AHEAD_MAX (1u << 20)
+#define PAUSE_US 200000u
+
 /* The self-test. LISTEN and UNLISTEN of its channel travel like the wishes of readers. */
 enum feed_test {
     TEST_NONE,
@@ -45,6 +52,7 @@ struct feed {
     size_t n_wishes, next_single; /* next_single < n_wishes: a batch failed and goes one by one */
     bool singly, stopped, went_away;
     unsigned idle_ticks;
+    unsigned ahead, ahead_max; /* notifications since the readers' last turn */
 
     enum feed_test test;
     bool test_deaf, test_unknown;
@@ -285,6 +293,34 @@ static void on_down(void *arg, const struct db_error *why)
     f->went_away = true;
 }
 
+static void let_readers_go_first(struct feed *f)
+{
+    if (!hub_busy(f->hub)) {
+        f->ahead = 0;
+        f->ahead_max = AHEAD;
+        return;
+    }
+    f->ahead = 0;
+    f->ahead_max = f->ahead_max < AHEAD_MAX ? f->ahead_max * 2 : AHEAD_MAX;
+    db_listener_pause(f->listener, PAUSE_US);
+}
+
+static void quiet(void *arg)
+{
+    struct feed *f = arg;
+    f->ahead = 0;
+    f->ahead_max = AHEAD;
+    if (!f->stopped)
+        db_listener_resume(f->listener);
+}
+
+/* Any thread, under the hub's lock. */
+static void on_quiet(void *arg)
+{
+    struct feed *f = arg;
+    loop_post(f->loop, quiet, f);
+}
+
 static void on_notify(void *arg, struct str channel, struct str payload, int pid)
 {
     struct feed *f = arg;
@@ -292,6 +328,8 @@ static void on_notify(void *arg, struct str channel, struct str payload, int pid
         test_result(f, true);
     else
         hub_publish(f->hub, channel, payload, pid);
+    if (++f->ahead >= f->ahead_max)
+        let_readers_go_first(f);
 }
 
 static void rest_when_idle(struct feed *f)
@@ -368,12 +406,14 @@ struct feed *feed_new(const struct feed_spec *spec)
     f->connect_timeout_us = spec->connect_timeout_us;
     pthread_mutex_init(&f->lock, NULL);
     loop_timer_init(&f->tick, f->loop, on_tick, f);
+    f->ahead_max = AHEAD;
     f->hub = hub_new(&(struct hub_spec){.epoch = spec->epoch,
                                         .ports = spec->workers,
                                         .history = spec->history,
                                         .history_bytes = spec->history_bytes,
                                         .linger_us = LINGER_US,
                                         .on_wish = on_wish,
+                                        .on_quiet = on_quiet,
                                         .arg = f});
     return f;
 }

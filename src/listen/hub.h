@@ -45,6 +45,8 @@ struct hub_spec {
     size_t history_bytes;       /* over all channels */
     uint64_t linger_us;         /* how long a channel nobody reads stays listened to */
     void (*on_wish)(void *arg); /* hub_wishes has something; any thread, under the lock */
+    /* Asked for by hub_busy: all readers had their turn; any thread, under the lock. */
+    void (*on_quiet)(void *arg);
     void *arg;
 };
 
@@ -114,6 +116,8 @@ bool hub_is_up(struct hub *);
 /* The connection is lost, or cannot be made. */
 void hub_lost(struct hub *);
 void hub_publish(struct hub *, struct str channel, struct str payload, int pid);
+/* Are readers yet to have their turn? Then on_quiet follows. */
+bool hub_busy(struct hub *);
 void hub_tick(struct hub *);   /* every second or so: lingering channels end */
 bool hub_wanted(struct hub *); /* does anybody want any channel? */
 /* Nobody wants anything and nothing is under way: the connection may be closed (true), and the next

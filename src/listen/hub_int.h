@@ -90,6 +90,7 @@ struct hub {
     uint64_t last_gap;
     struct strmap *channels;
     struct hub_list wishes, lingering;
+    bool tell_quiet;  /* hub_busy was true */
     size_t in_flight; /* wishes under way */
     size_t wanted;    /* channels with references */
     struct ring gaps;

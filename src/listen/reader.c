@@ -61,6 +61,34 @@ static void spread(struct hub_port *p)
             sub_run(u->sub);
 }
 
+static bool busy(const struct hub *h)
+{
+    for (unsigned i = 0; i < h->spec.ports; i++)
+        if (h->ports[i].told)
+            return true;
+    return false;
+}
+
+bool hub_busy(struct hub *h)
+{
+    pthread_mutex_lock(&h->lock);
+    bool yes = h->tell_quiet = busy(h);
+    pthread_mutex_unlock(&h->lock);
+    return yes;
+}
+
+/* The port has nothing to do any more. */
+static void quiet(struct hub_port *p)
+{
+    struct hub *h = p->hub;
+    p->told = false;
+    if (!h->tell_quiet || busy(h))
+        return;
+    h->tell_quiet = false;
+    if (h->spec.on_quiet)
+        h->spec.on_quiet(h->spec.arg);
+}
+
 bool hub_port_next(struct hub_port *p)
 {
     void (*wake)(void *) = NULL;
@@ -74,7 +102,7 @@ bool hub_port_next(struct hub_port *p)
         wake = s->wake;
         arg = s->arg;
     } else {
-        p->told = false;
+        quiet(p);
     }
     pthread_mutex_unlock(&p->hub->lock);
     if (wake)

@@ -62,6 +62,10 @@ own_server() {
     promise slow_is_alone
 }
 
+@test "a burst larger than the buffer, to 200 clients whose sockets can take it: nobody loses anything" {
+    promise bursts_reach_whoever_reads
+}
+
 @test "Last-Event-ID resumes exactly, by header and by parameter" {
     promise resume
 }

@@ -267,6 +267,16 @@ def slow_is_alone():
     del stuck
 
 
+def bursts_reach_whoever_reads():
+    """A burst larger than the buffer, to 200 clients whose sockets can take it: nobody loses anything."""
+    streams = [Stream("/listen/flood") for _ in range(200)]
+    sql = Sql()
+    sql("do $$ begin for i in 1..1800 loop perform pg_notify('flood', i::text); end loop; end $$")
+    sql("notify flood, 'end'")
+    for s in streams:
+        equal(payloads(s.until(lambda e: e.payload == "end")), [str(i) for i in range(1, 1801)] + ["end"])
+
+
 # ---- resume ----
 
 

@@ -1,0 +1,106 @@
+#!/usr/bin/env bats
+# alone
+# Tens of thousands of event streams: what they cost, and how fast an event reaches all. The figures are printed; those
+# of time need two cores that nobody else uses (SLACK=3 trebles their limits).
+
+load ../lib/e2e
+
+setup_file() {
+    e2e_start --listen-access open --notify-access open --sql-access open --db-anon-role web --log-access false --workers "${WORKERS:-1}" <<'SQL'
+create role web nologin;
+create table points (id int primary key, name text);
+insert into points select i, 'point ' || i from generate_series(1, 10000) i;
+grant select on points to web;
+SQL
+    export LOADS=$BATS_FILE_TMPDIR/sse_load LOAD=$BATS_FILE_TMPDIR/load
+    "${CC:-cc}" -O2 -D_GNU_SOURCE -o "$LOADS" "$SERVER_TOP/tests/bench/sse_load.c"
+    "${CC:-cc}" -O2 -D_GNU_SOURCE -o "$LOAD" "$SERVER_TOP/tests/bench/load.c"
+}
+
+teardown_file() { e2e_stop; }
+
+at_most() { [ "$(bc <<<"$1 <= $2 * ${SLACK:-1}")" = 1 ] || fail "$1 is more than $2 (x ${SLACK:-1})"; }
+say() { echo "# $*" >&3; }
+
+# Opens streams and holds them until release.
+hold() {
+    rm -f "$BATS_TEST_TMPDIR/hold"
+    mkfifo "$BATS_TEST_TMPDIR/hold"
+    "$LOADS" "$SERVER_PORT" "$1" hold <"$BATS_TEST_TMPDIR/hold" >"$BATS_TEST_TMPDIR/held" 3>&- &
+    holder=$!
+    exec 7>"$BATS_TEST_TMPDIR/hold"
+    poll_until 60 grep -q ready "$BATS_TEST_TMPDIR/held"
+}
+
+release() {
+    exec 7>&-
+    wait "$holder"
+    poll_until 10 no_streams
+}
+
+no_streams() { [ "$(curl -s "$SERVER_ADMIN/metrics" | sed -n 's/^pghttpd_listen_readers{.*} //p')" = 0 ]; }
+
+# Microseconds of the server's CPU for one point read, the best of three runs.
+point_read_us() {
+    local best=999999 i before done us
+    for i in 1 2 3; do
+        before=$(server_cpu_us)
+        done=$("$LOAD" -c 16 -t 3 -w 0 -k 10000 "$SERVER_PORT" '/rest/points?id=eq.{}' | jq -r '.requests // .n // .count')
+        us=$(bc <<<"scale=2; ($(server_cpu_us) - $before) / $done")
+        [ "$(bc <<<"$us < $best")" = 0 ] || best=$us
+    done
+    echo "$best"
+}
+
+@test "15,000 idle streams: at most 2 KB each, and next to no CPU" {
+    curl -s -o /dev/null "$SERVER_URL/rest/points?id=eq.1"
+    hold 100
+    release
+    local rss cpu per
+    rss=$(server_rss_kb)
+    hold 15000
+    per=$((($(server_rss_kb) - rss) * 1024 / 15000))
+    cpu=$(server_cpu_us)
+    read -r -t 15 <&8 8<> <(:) || true # one round of heartbeats
+    cpu=$(($(server_cpu_us) - cpu))
+    say "$per bytes a stream; $((cpu / 150)) us of CPU in 100 ms"
+    release
+    [ "$per" -le 2048 ]
+    at_most "$cpu" 750000 # 5 % of a core, heartbeats included
+}
+
+@test "15,000 streams on as many channels" {
+    curl -s -o /dev/null "$SERVER_URL/rest/points?id=eq.1"
+    export CHANNELS=15000
+    hold 15000
+    say "$(sed -n 's/^open_s=/opened in s: /p' "$BATS_TEST_TMPDIR/held"), RSS $(server_rss_kb) kB"
+    release
+}
+
+@test "point reads beside 15,000 idle streams cost what they cost without" {
+    local without with
+    without=$(point_read_us)
+    hold 15000
+    with=$(point_read_us)
+    release
+    say "$without us without, $with us with"
+    at_most "$with" "$without * 1.1"
+}
+
+@test "one event reaches 10,000 subscribers within 100 ms" {
+    run "$LOADS" "$SERVER_PORT" 10000 event 10
+    say "$(tr '\n' ' ' <<<"$output")"
+    [ "$status" = 0 ]
+    at_most "$(sed -n 's/^round_ms=//p' <<<"$output" | sort -n | sed -n 5p)" 100
+}
+
+@test "1,000 events a second to 1,000 subscribers are held" {
+    run "$LOADS" "$SERVER_PORT" 1000 rate 1000 10
+    say "$(tr '\n' ' ' <<<"$output")"
+    [ "$status" = 0 ]
+    at_most "$(sed -n 's/^all_s=//p' <<<"$output")" 10.5
+}
+
+@test "opened and closed 10,000 times: no descriptor, no memory is left" {
+    CHURN=10000 timeout 300 python3 "$BATS_TEST_DIRNAME/../e2e/listen_promises.py" churn
+}
