@@ -9,6 +9,7 @@ fields id, event, data, retry and comments), so that whatever a payload could fo
     sql = Sql(); sql("notify orders, 'paid'")
 """
 
+import collections
 import json
 import os
 import select
@@ -54,7 +55,7 @@ class Stream:
         lines += [f"{k}: {v}" for k, v in (headers or {}).items()]
         self.sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"))
         self.raw, self.text, self.chunked = b"", b"", False
-        self.events, self.comments, self.blocks = [], 0, 0
+        self.events, self.comments, self.blocks = collections.deque(), 0, 0
         self.last_id = self.first_id = None
         self.eof = self.finished = False  # FIN came; the last chunk came
         self.status = None
@@ -95,29 +96,31 @@ class Stream:
         return False
 
     def dechunk(self):
+        raw, at, out = self.raw, 0, []
         while not self.finished:
-            line, sep, rest = self.raw.partition(b"\r\n")
-            if not sep:
-                return
-            size = int(line, 16)
-            if len(rest) < size + 2:
-                return
-            if rest[size : size + 2] != b"\r\n":
-                raise Bad(f"chunk does not end: {rest[size:size+10]!r}")
-            self.text += rest[:size]
-            self.raw = rest[size + 2 :]
-            if size == 0:
-                self.finished = True
-                if self.raw:
-                    raise Bad(f"bytes behind the last chunk: {self.raw[:50]!r}")
+            end = raw.find(b"\r\n", at)
+            if end < 0:
+                break
+            size = int(raw[at:end], 16)
+            if len(raw) < end + 2 + size + 2:
+                break
+            if raw[end + 2 + size : end + 4 + size] != b"\r\n":
+                raise Bad(f"chunk does not end: {raw[end + 2 + size : end + 12 + size]!r}")
+            out.append(raw[end + 2 : end + 2 + size])
+            at = end + 4 + size
+            self.finished = size == 0
+        self.raw = raw[at:]
+        self.text += b"".join(out)
+        if self.finished and self.raw:
+            raise Bad(f"bytes behind the last chunk: {self.raw[:50]!r}")
 
     def parse(self):
         if self.chunked:
             self.dechunk()
         else:
             self.text, self.raw = self.text + self.raw, b""
-        while b"\n\n" in self.text:
-            block, self.text = self.text.split(b"\n\n", 1)
+        *blocks, self.text = self.text.split(b"\n\n")
+        for block in blocks:
             self.block(block.decode("utf-8", "strict"))
 
     def block(self, block):
@@ -161,7 +164,7 @@ class Stream:
                 self.parse()
                 if not self.events:
                     raise Bad(f"no event within {timeout} s (eof {self.eof}, rest {self.text[:80]!r})")
-        return self.events.pop(0)
+        return self.events.popleft()
 
     def until(self, wanted, timeout=20):
         deadline, got = time.monotonic() + timeout, []
@@ -195,7 +198,7 @@ class Stream:
     def adopt(sock):
         """A stream whose request was already sent on this socket."""
         s = Stream.__new__(Stream)
-        s.sock, s.raw, s.text, s.chunked, s.events, s.comments, s.blocks = sock, b"", b"", False, [], 0, 0
+        s.sock, s.raw, s.text, s.chunked, s.events, s.comments, s.blocks = sock, b"", b"", False, collections.deque(), 0, 0
         s.last_id = s.first_id = s.status = None
         s.eof = s.finished = False
         return s.head()
