@@ -149,6 +149,10 @@ void request_free_pool(struct http_server *s)
 
 static void request_suspend(struct request *q)
 {
+    /* Chunks that are in its buffer already are handed over although it is suspended; a second
+     * MHD_suspend_connection would spoil its list. */
+    if (q->suspended)
+        return;
     q->suspended = true;
     q->was_suspended = q->in_first;
     peer_phase_set(q->peer, PEER_BUSY);
