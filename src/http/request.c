@@ -456,7 +456,7 @@ enum MHD_Result request_on_access(void *arg, struct MHD_Connection *mc, const ch
 {
     struct request *q = *context;
     (void)arg, (void)mc, (void)url;
-    if (!q || q->abort || q->taken)
+    if (!q || q->abort || q->taken || q->server->closing)
         return MHD_NO;
     q->in_handler = true;
     if (q->state == REQ_HEAD) {

@@ -32,6 +32,7 @@
 #define TICK_US 1000000       /* timeouts are looked at this often */
 #define ACCEPTS_A_TURN 64     /* then others get their turn */
 #define BODY_RATE 500         /* bytes a second a body must come with, on the whole */
+#define END_ROUNDS 8          /* of libmicrohttpd, to let go of all connections */
 #define FREE_PEERS 256        /* kept for reuse */
 #define WRITE_SLACK_S 5       /* libmicrohttpd's own timeout is the last resort, so a bit longer */
 
@@ -523,16 +524,21 @@ unsigned http_server_connections(const struct http_server *s)
     return n;
 }
 
-/* MHD_stop_daemon aborts the process while a connection is suspended: end them all first. */
+/* MHD_stop_daemon aborts the process while a connection is suspended: end them all first. From
+ * `closing` on nothing is suspended any more (request_on_access, stream.c). */
 static void end_requests(struct http_server *s)
 {
-    for (struct peer *p = s->peers; p; p = p->next) {
-        if (p->req && p->req->suspended)
-            request_end(p->req);
-        shutdown(p->fd, SHUT_RDWR);
-    }
-    for (int i = 0; i < 8 && s->n_peers; i++)
+    for (int round = 0; round < END_ROUNDS && s->n_peers; round++) {
+        for (struct peer *p = s->peers; p; p = p->next) {
+            if (p->req && p->req->suspended)
+                request_end(p->req);
+            shutdown(p->fd, SHUT_RDWR);
+        }
         MHD_run(s->daemon);
+    }
+    for (struct peer *p = s->peers; p; p = p->next)
+        log_debug("a connection is left at the end: phase %d, state %d", (int)p->phase,
+                  p->req ? (int)p->req->state : -1);
 }
 
 static void free_event(struct event *ev)

@@ -71,7 +71,7 @@ static ssize_t on_read(void *arg, uint64_t at, char *out, size_t max)
     struct request *q = arg;
     struct stream *st = q->stream;
     (void)at;
-    if (!st || q->abort)
+    if (!st || q->abort || q->server->closing)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     while (st->given == st->held.n) {
         if (st->ended)

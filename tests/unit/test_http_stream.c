@@ -512,6 +512,37 @@ static void tells_a_sink_that_the_body_was_cut(void **state)
     eventually(rig.gone == 1);
 }
 
+/* Whatever each connection is doing at that moment: waiting, woken, between two pulls, taking a
+ * body in. libmicrohttpd ends the process when one is still suspended. */
+static void ends_in_the_middle_of_everything(void **state)
+{
+    (void)state;
+    static const char *const requests[] = {
+        "GET /lines?n=1000000&slow=1 HTTP/1.1\r\n" HOST "\r\n",
+        "GET /lines?n=100000000 HTTP/1.1\r\n" HOST "\r\n",
+        "GET /lines-later?n=1000000&slow=1 HTTP/1.1\r\n" HOST "\r\n",
+        "POST /sink?wait HTTP/1.1\r\n" HOST "Content-Length: 1000\r\n\r\nabc",
+        "POST /sink?stall HTTP/1.1\r\n" HOST "Content-Length: 1000\r\n\r\nabc",
+        "POST /sink HTTP/1.1\r\n" HOST "Content-Length: 1000\r\n\r\nabc",
+        "GET /hello HTTP/1.1\r\n" HOST "\r\nGET /lines?n=1000&slow=1 HTTP/1.1\r\n" HOST "\r\n",
+        "GET /hel",
+    };
+    enum { KINDS = sizeof requests / sizeof *requests, N = KINDS * 3 };
+    for (int round = 0; round < 15; round++) {
+        int fds[N];
+        pulled = 0;
+        rig_start(routes, NULL, false);
+        for (int i = 0; i < N; i++) {
+            fds[i] = dial();
+            say(fds[i], requests[i % KINDS]);
+        }
+        poll(NULL, 0, round * 2);
+        rig_stop();
+        for (int i = 0; i < N; i++)
+            close(fds[i]);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -530,6 +561,7 @@ int main(void)
         TEST(streams_bodies_in),
         TEST(answers_before_the_body_ends),
         TEST(tells_a_sink_that_the_body_was_cut),
+        cmocka_unit_test(ends_in_the_middle_of_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
