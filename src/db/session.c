@@ -52,13 +52,19 @@ struct session {
 
 /* ---- parameters ---- */
 
+static void wipe(char *value)
+{
+    if (value)
+        explicit_bzero(value, strlen(value));
+    free(value);
+}
+
 static void param_set(struct params *p, const char *key, const char *value)
 {
     for (size_t i = 0; i < p->n; i++) {
         if (strcmp(p->keys[i], key) != 0)
             continue;
-        explicit_bzero(p->values[i], strlen(p->values[i]));
-        free(p->values[i]);
+        wipe(p->values[i]);
         p->values[i] = xstrdup(value);
         return;
     }
@@ -83,10 +89,8 @@ static void param_default(struct params *p, const char *key, const char *value)
 
 static void params_wipe(struct params *p)
 {
-    for (size_t i = 0; i < p->n; i++) {
-        explicit_bzero(p->values[i], strlen(p->values[i]));
-        free(p->values[i]);
-    }
+    for (size_t i = 0; i < p->n; i++)
+        wipe(p->values[i]);
     p->n = 0;
 }
 
