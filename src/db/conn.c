@@ -284,6 +284,7 @@ static void on_up(void *arg)
     struct db_pool *pool = c->pool;
     const struct conf *conf = pool->pools->conf;
     c->pg = session_pg(c->session);
+    c->utf8 = PQclientEncoding(c->pg);
     if (!PQenterPipelineMode(c->pg)) {
         conn_break(c, "cannot enter pipeline mode");
         return;

@@ -50,11 +50,25 @@ static bool try_again(struct conn *c, struct db_job *j)
     return true;
 }
 
-static void end_job(struct conn *c, struct db_job *j)
+/* What it wrote is committed, but its rows are lost: that is neither success nor a roll-back. */
+static void end_unreadable(struct db_job *j)
 {
-    (void)c;
+    static const char why[] = "client_encoding was changed: the result cannot be given as UTF-8";
+    if (j->spec.can_write)
+        job_fail(j, "08007", "the outcome is not known: it may have been committed", why);
+    else
+        job_fail(j, "0A000", why, NULL);
+    job_end(j, j->spec.can_write ? DB_UNKNOWN : DB_FAILED);
+}
+
+static void end_job(struct db_job *j)
+{
     if (j->cancelled) {
         job_drop(j);
+        return;
+    }
+    if (j->unreadable && !j->failing) {
+        end_unreadable(j);
         return;
     }
     if (j->refused && !j->failing)
@@ -74,6 +88,11 @@ static void on_job_sync(struct conn *c, struct db_job *j)
         c->need_rollback = true;
         j->left_transaction = !j->failing && !j->spec.in_transaction;
     }
+    /* PostgreSQL reports a change just before ReadyForQuery, behind the rows. */
+    if (j->spec.travel == DB_EXCLUSIVE && PQclientEncoding(c->pg) != c->utf8) {
+        c->need_reset = true;
+        j->unreadable = j->rows;
+    }
     assert(j == c->jobs.first);
     job_list_remove(j);
     c->head_us = loop_now_us(c->pool->pools->loop);
@@ -81,7 +100,7 @@ static void on_job_sync(struct conn *c, struct db_job *j)
         c->solo = false;
     j->conn = NULL;
     if (!(j->failing && try_again(c, j)))
-        end_job(c, j);
+        end_job(j);
     if (c->state == CONN_UP)
         conn_stop_head(c);
 }
@@ -156,6 +175,7 @@ static bool hand_over(struct db_job *j, size_t stmt, const PGresult *res)
 static void on_rows(struct conn *c, struct step *s, PGresult *res)
 {
     struct db_job *j = s->job;
+    j->rows = j->rows || PQntuples(res) > 0;
     if (j->cancelled || j->refused || j->failing)
         PQclear(res);
     else if (!conn_park(c, j, s->stmt, res))

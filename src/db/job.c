@@ -147,7 +147,8 @@ void job_forget_try(struct db_job *j)
     job_drop_held(j);
     drop_notices(j);
     db_failure_fini(&j->failure);
-    j->failing = j->committed = j->unclear = j->hit = j->stale_name = j->left_transaction = false;
+    j->rows = j->unreadable = j->failing = j->committed = j->unclear = j->hit = j->stale_name =
+        j->left_transaction = false;
     j->failed = j->spec.n;
 }
 

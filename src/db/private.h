@@ -73,6 +73,8 @@ struct db_job {
     bool paused, delivered, failing;
     bool committed;   /* its COMMIT was answered */
     bool hit;         /* a cancel was sent on its connection while it was there */
+    bool rows;        /* it gave some */
+    bool unreadable;  /* in another client_encoding: they cannot be given as UTF-8 */
     bool unprepared;  /* on this second try no prepared names */
     bool retried;     /* it is on its second try */
     bool unclear;     /* the error came for its COMMIT or Sync */
@@ -149,6 +151,7 @@ struct conn {
     struct db_job *fatal_job;
     bool copying; /* outside pipeline mode */
     unsigned since_reset;
+    int utf8; /* libpq's number of the encoding every connection starts with */
     uint64_t up_us, expire_us, idle_us, head_us, cancel_us;
     uint64_t stop_us;        /* since when the head is to be stopped; 0: it is not */
     struct loop_timer again; /* the next try of a cancel */

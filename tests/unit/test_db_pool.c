@@ -375,6 +375,28 @@ static void test_application_name(void **state)
     world_end(&w);
 }
 
+/* Rows in another encoding are never handed on as UTF-8. */
+static void test_encoding(void **state)
+{
+    (void)state;
+    struct world w;
+    struct request q;
+    world_start(&w);
+    exclusive(&q, "select set_config('client_' || 'encoding', 'latin1', false), chr(233)");
+    run(&w, &q);
+    assert_int_equal(q.end, DB_UNKNOWN);
+    assert_string_equal(q.code, "08007");
+    batch(&q, "do $$ begin execute 'set client_' || 'encoding to latin1'; end $$");
+    stmt(&q, "select chr(233)");
+    q.spec.can_write = false;
+    run(&w, &q);
+    assert_int_equal(q.end, DB_FAILED);
+    assert_string_equal(q.code, "0A000");
+    shared(&q, "select chr(233)");
+    run_ok(&w, &q, "\xc3\xa9");
+    world_end(&w);
+}
+
 /* Behind a pooler that takes no startup options: a login's options go with each group. */
 static void test_pooler(void **state)
 {
@@ -688,6 +710,7 @@ int main(void)
         cmocka_unit_test_setup(test_reset_counted, before_each),
         cmocka_unit_test_setup(test_names, before_each),
         cmocka_unit_test_setup(test_application_name, before_each),
+        cmocka_unit_test_setup(test_encoding, before_each),
         cmocka_unit_test_setup(test_pooler, before_each),
         cmocka_unit_test_setup(test_notices, before_each),
         cmocka_unit_test_setup(test_deadlines, before_each),
