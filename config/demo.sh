@@ -1,7 +1,7 @@
 #!/bin/bash
 # config/demo.sh (make run): a private PostgreSQL under .run, the demo database in it, pghttpd in front on 127.0.0.1:3000.
 # Ctrl-C stops both. The data stays in .run for a quick second start; remove that folder to begin anew.
-# PORT=3010 ADMIN_PORT=3011 make run takes other ports; arguments go to pghttpd.
+# PORT=3010 ADMIN_PORT=3011 make run takes other ports, DEMO_DATA=DIR another folder; arguments go to pghttpd.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=tests/lib/cluster.sh
@@ -28,12 +28,12 @@ stop() {
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 place() {
-    local data=$PWD/.run user
+    local data=${DEMO_DATA:-$PWD/.run} user
     mkdir -p "$data" 2>/dev/null && [ -w "$data" ] || die "cannot write to $data: check who owns it"
     if [ "$(id -u)" = 0 ]; then
         # PostgreSQL does not run as root, and its user must be able to reach the data
         user=$(cluster_as_ id -un)
-        if ! cluster_as_ test -x "$PWD"; then
+        if ! cluster_as_ test -x "$(dirname "$data")"; then
             data=/var/tmp/pghttpd-demo-$(printf %s "$PWD" | cksum | cut -d' ' -f1)
             say "User $user may not enter $PWD: the data is kept in $data."
             mkdir -p "$data" || die "cannot write to /var/tmp"
