@@ -406,7 +406,14 @@ static void on_done(void *arg, const struct db_outcome *o)
         rest_run_problem(run, &p);
         return;
     }
-    if (run->handler.plan)
+    const struct rest_header *headers;
+    struct err err;
+    int status;
+    /* found wrong before the answer has any header of its own */
+    if (!rest_guc_headers(run->arena, run->row.headers, &headers, &err) ||
+        !rest_guc_status(run->row.status, &status, &err))
+        rest_run_fail(run, &err);
+    else if (run->handler.plan)
         rest_run_reply_plan(run);
     else
         run->on_done(run);

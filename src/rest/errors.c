@@ -125,7 +125,7 @@ static bool raise_detail(struct arena *arena, const char *text, struct rest_prob
     struct err ignored;
     int64_t status = 0;
     struct json_node *root = json_doc_parse(str_of(text), "DETAIL", &ignored);
-    bool done = root && json_node_i64(json_node_get(root, "status"), &status) && status >= 100 &&
+    bool done = root && json_node_i64(json_node_get(root, "status"), &status) && status >= 200 &&
                 status <= 999 && raise_headers(arena, json_node_get(root, "headers"), p);
     json_doc_free(root);
     p->status = (int)status;
@@ -266,7 +266,7 @@ bool rest_guc_status(struct str text, int *out, struct err *err)
     *out = 0;
     if (text.n == 0)
         return true;
-    if (!str_u64(text, 999, &status) || status < 100)
+    if (!str_u64(text, 999, &status) || status < 200) /* 1xx are no answers */
         return err_set(err, 500, "PGRST112", "response.status guc must be a valid status code");
     *out = (int)status;
     return true;

@@ -39,6 +39,7 @@ create function find() returns json language sql stable as $$ select json_build_
 create function teapot() returns void language sql as $$ select set_config('response.status', '418', true),
     set_config('response.headers', '[{"X-Tea":"green"},{"Set-Cookie":"a=1"},{"Set-Cookie":"b=2"}]', true); $$;
 create function broken_headers() returns void language sql as $$ select set_config('response.headers', '{"a":1}', true) $$;
+create function early() returns void language sql as $$ select set_config('response.status', '103', true) $$;
 create function raises(state text) returns void language plpgsql as $$ begin raise sqlstate 'PT402' using message = 'pay', hint = state; end $$;
 create function full_control() returns void language plpgsql as $$ begin raise sqlstate 'PGRST' using
     message = '{"code":"X1","message":"no","details":"d","hint":"h"}', detail = '{"status":332,"headers":{"X-A":"b"}}'; end $$;
@@ -174,6 +175,10 @@ call() { req POST "/rest/rpc/$1" -H 'Content-Type: application/json' -d "$2" "${
     call broken_headers '{}'
     [ "$status" = 500 ]
     assert_json '.code == "PGRST111"'
+    [ -z "$(header content-range)" ]
+    call early '{}'
+    [ "$status" = 500 ]
+    assert_json '.code == "PGRST112"'
     call raises '{"state":"x"}'
     [ "$status" = 402 ]
     assert_json '.message == "pay" and .hint == "x" and .code == "PT402"'
