@@ -20,8 +20,8 @@ MUSTCHECK struct db_pool *sql_access_pool(struct worker *, struct http_req *,
 uint64_t sql_access_time_left(const struct worker *, const struct http_req *,
                               const struct sql_options *);
 
-/* What the client asked pg_stat_activity to show: its X-Request-Id, else its traceparent; empty when
- * it sent neither. */
+/* What the client asked pg_stat_activity to show: its X-Request-Id, else its traceparent; empty
+ * when it sent neither. */
 struct str sql_access_name(const struct http_req *);
 
 enum conf_access sql_access_mode(const struct conf *);
