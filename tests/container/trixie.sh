@@ -1,7 +1,8 @@
 #!/bin/bash
-# trixie.sh [KIND...]: the unit, db and end-to-end tests on Debian 13 (libpq 17, libmicrohttpd 1.0, gcc 14, PostgreSQL 17),
-# built from this tree inside a root made by mmdebstrap. Needs root; skipped with a reason otherwise. The root is cached in
-# $CACHE (about 1.5 GB). All mounts and processes live in namespaces of their own and end with the script.
+# [PATTERNS="sql rest"] trixie.sh [KIND...]: the unit, db and end-to-end tests on Debian 13 (libpq 17, libmicrohttpd 1.0,
+# gcc 14, PostgreSQL 17), built from this tree inside a root made by mmdebstrap. Needs root; skipped with a reason
+# otherwise. The root is cached in $CACHE (about 1.5 GB). All mounts and processes live in namespaces of their own and end
+# with the script.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
@@ -37,10 +38,10 @@ export root KINDS="${*:-unit db e2e}" MODE="${MODE:-release}"
 exec unshare -m -p -f bash -c '
 	mount --make-rprivate / && mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" &&
 		mount -t tmpfs tmpfs "$root/dev/shm" && mount -t tmpfs tmpfs "$root/tmp" && mount -t sysfs sys "$root/sys" &&
-		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 KINDS="$KINDS" MODE="$MODE" bash -c "
+		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 KINDS="$KINDS" MODE="$MODE" PATTERNS="${PATTERNS:-}" JOBS="${JOBS:-2}" bash -c "
 			cd /src
 			. /etc/os-release
 			echo \"# \$PRETTY_NAME, \$(gcc --version | head -1), libpq \$(pkg-config --modversion libpq), libmicrohttpd \$(pkg-config --modversion libmicrohttpd)\"
 			make -j2 MODE=\$MODE tests-built 2>&1 | grep -E \"warning:|error:\" | sort -u
 			make -s MODE=\$MODE tests-built || { echo 0 passed, 1 failed; exit 1; }
-			tests/run"'
+			tests/run \$PATTERNS"'
