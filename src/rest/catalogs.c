@@ -1,5 +1,6 @@
 #include "rest/catalogs.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -111,6 +112,9 @@ static void publish(struct slot *s, struct catalog *catalog)
     }
     pthread_mutex_unlock(&c->lock);
     catalog_unref(old);
+    if (catalog)
+        malloc_trim(
+            0); /* rows of the load and the old snapshot: tens of megabytes of big catalogs */
 }
 
 static void loaded(void *arg, struct catalog *catalog, const struct err *err)

@@ -59,25 +59,16 @@ static size_t check_word(struct str sql, size_t i)
     return i;
 }
 
-/* Behind AS stands a quoted alias, an open bracket, one of our own names, or a cast's type. */
+/* Behind AS stands a quoted alias, one of our own names, or the type of a cast, which is words up
+ * to " )". */
 static size_t after_as(struct str sql, size_t i)
 {
-    static const char *const ours[] = {
-        "total_result_set",  "page_total", "body",   "response_headers", "response_status",
-        "response_inserted", "r from",     "r FROM", "k FROM",           "hh LIMIT"};
-    if (i >= sql.n || sql.p[i] == '"' || sql.p[i] == '(')
-        return i;
-    for (size_t k = 0; k < sizeof ours / sizeof *ours; k++) {
-        struct str rest = str_from(sql, i), own = str_of(ours[k]);
-        if (str_starts(rest, own) && (rest.n == own.n || !word_char(rest.p[own.n])))
-            return i;
-    }
-    while (i < sql.n && sql.p[i] != ')') {
-        unsigned char c = (unsigned char)sql.p[i];
-        require(word_char(sql.p[i]) || c == ' ' || c == '$' || c >= 0x80);
-        i++;
-    }
-    return i;
+    size_t j = i;
+    while (j < sql.n && (word_char(sql.p[j]) || sql.p[j] == ' ' || sql.p[j] == '$' ||
+                         (unsigned char)sql.p[j] >= 0x80))
+        j++;
+    bool cast = j > i && j < sql.n && sql.p[j] == ')' && sql.p[j - 1] == ' ';
+    return cast ? j : i;
 }
 
 static void check_sql(struct str sql)
