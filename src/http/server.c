@@ -537,7 +537,7 @@ static void end_requests(struct http_server *s)
         MHD_run(s->daemon);
     }
     for (struct peer *p = s->peers; p; p = p->next)
-        log_debug("a connection is left at the end: phase %d, state %d", (int)p->phase,
+        log_error("a connection is left at the end: phase %d, state %d", (int)p->phase,
                   p->req ? (int)p->req->state : -1);
 }
 
@@ -556,7 +556,8 @@ void http_server_free(struct http_server *s)
     loop_timer_stop(&s->grace_timer);
     if (s->daemon) {
         end_requests(s);
-        MHD_stop_daemon(s->daemon);
+        if (s->n_peers == 0) /* else it would end the process, and this is the end anyway */
+            MHD_stop_daemon(s->daemon);
     }
     linger_free_all(s);
     loop_undefer(&s->kick);

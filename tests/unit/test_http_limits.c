@@ -560,6 +560,28 @@ static void ends_with_requests_waiting(void **state)
         close(fds[i]);
 }
 
+/* Between the loop's last turn and the end of the server: read and answered by nobody. */
+static void ends_with_a_request_that_just_came(void **state)
+{
+    (void)state;
+    START("--db-pool", "1");
+    int fd = dial();
+    say(fd, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+    struct heard h = hear_until(fd, "hello\n", 2000);
+    hear_free(&h);
+    loop_post(rig.loop, rig_stop_loop, rig.loop);
+    pthread_join(rig.thread, NULL);
+    rig.hold = true;
+    say(fd, "GET /later HTTP/1.1\r\n" HOST "\r\n");
+    http_server_free(rig.server);
+    assert_int_equal(rig.finished, 0);
+    assert_int_equal(rig.ran, 1);
+    close(fd);
+    close(rig.listen_fd);
+    loop_free(rig.loop);
+    conf_unref(rig.conf);
+}
+
 static void counts_what_it_did(void **state)
 {
     (void)state;
@@ -601,6 +623,7 @@ int main(void)
         cmocka_unit_test(listens_on_unix_sockets),
         TEST(ends_gracefully),
         cmocka_unit_test(ends_with_requests_waiting),
+        cmocka_unit_test(ends_with_a_request_that_just_came),
         TEST(counts_what_it_did),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
