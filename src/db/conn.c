@@ -75,7 +75,8 @@ static void on_flush(void *arg)
     if (c->state != CONN_UP)
         return;
     send_placed(c);
-    if (c->state == CONN_UP && c->jobs.n == 0 && conn_needs_front(c)) {
+    /* While a cancel is on its way it could hit the reset. */
+    if (c->state == CONN_UP && c->jobs.n == 0 && !c->cancel && conn_needs_front(c)) {
         bool first = c->steps_n == 0;
         if (!conn_send_front(c))
             conn_break(c, PQerrorMessage(c->pg));
@@ -262,6 +263,8 @@ void conn_stop_head(struct conn *c)
     }
     if (c->cancel || copy_stop(c))
         return; /* on_cancelled sees to it */
+    if (c->steps_n && !conn_head(c)->job)
+        return; /* a reset still runs before it, which must not be hit: its Sync asks again */
     c->cancel_us = loop_now_us(loop_of(c));
     if (!c->stop_us)
         c->stop_us = c->cancel_us;

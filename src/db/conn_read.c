@@ -294,6 +294,8 @@ static void on_sync(struct conn *c)
     pop_step(c);
     if (j)
         on_job_sync(c, j);
+    else
+        conn_stop_head(c);
 }
 
 void conn_read(struct conn *c)

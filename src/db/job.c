@@ -242,6 +242,7 @@ static void finish(struct db_job *j)
 {
     job_list_remove(j);
     loop_undefer(&j->task);
+    j->finishing = true;
     struct db_outcome o = {.end = j->end,
                            .failed = j->failed,
                            .queue_timeout = j->queue_timeout,

@@ -202,6 +202,10 @@ struct db_job *db_submit_copy(struct db_pool *p, const struct db_job_spec *spec,
 
 void db_cancel(struct db_job *j)
 {
+    if (j->finishing) { /* from within its last callbacks: no more of them */
+        j->cancelled = true;
+        return;
+    }
     assert(!j->cancelled);
     j->cancelled = true;
     if (j->state == JOB_SENT) {

@@ -74,6 +74,7 @@ struct db_job {
     bool committed;   /* its COMMIT was answered */
     bool hit;         /* a cancel was sent on its connection while it was there */
     bool rows;        /* it gave some */
+    bool finishing;   /* its last callbacks run */
     bool unreadable;  /* in another client_encoding: they cannot be given as UTF-8 */
     bool unprepared;  /* on this second try no prepared names */
     bool retried;     /* it is on its second try */

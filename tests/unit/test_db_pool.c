@@ -525,6 +525,46 @@ static void test_patience(void **state)
     world_end(&w);
 }
 
+/* A caller may let go from within any callback. */
+static bool on_result_leaving(void *arg, size_t i, const struct db_result *r)
+{
+    struct request *q = arg;
+    (void)i, (void)r;
+    q->results++;
+    q->ended = true;
+    db_cancel(q->job);
+    return true;
+}
+
+static void on_done_leaving(void *arg, const struct db_outcome *o)
+{
+    struct request *q = arg;
+    (void)o;
+    assert_false(q->ended);
+    q->ended = true;
+    db_cancel(q->job);
+}
+
+static void test_leaving(void **state)
+{
+    (void)state;
+    static const struct db_ops in_result = {.on_result = on_result_leaving, .on_done = on_done};
+    static const struct db_ops in_done = {.on_result = on_result, .on_done = on_done_leaving};
+    struct world w;
+    struct request q;
+    world_start(&w);
+    for (int i = 0; i < 40; i++) {
+        shared(&q, "select 1");
+        stmt(&q, i % 2 ? "select 1/0" : "select generate_series(1, 1000)");
+        q.spec.travel = i & 4 ? DB_SHARED : DB_EXCLUSIVE;
+        q.spec.stream_rows = i & 8;
+        q.job = db_submit(own(&w), &q.spec, i & 2 ? &in_result : &in_done, &q);
+        run_until(&w, has_ended, &q, 10);
+    }
+    check_idle(&w);
+    world_end(&w);
+}
+
 /* 1,000 cancels at random under load: the cancelled are gone, nobody else notices. */
 struct typed {
     struct request q;
@@ -692,6 +732,7 @@ static void test_cancels(void **state)
     assert_true((size_t)atoll(q.text) >= inserted);
     run_until(&w, has_ended, &q, 1);
     check_idle(&w);
+    assert_int_equal(stats(&w).connects, 4); /* none was lost */
     print_message("storm: %zu cancels sent, %zu resends, %zu inserted of %s\n",
                   (size_t)stats(&w).cancels, (size_t)stats(&w).resends, inserted, q.text);
     free(s.q);
@@ -715,6 +756,7 @@ int main(void)
         cmocka_unit_test_setup(test_notices, before_each),
         cmocka_unit_test_setup(test_deadlines, before_each),
         cmocka_unit_test_setup(test_patience, before_each),
+        cmocka_unit_test_setup(test_leaving, before_each),
         cmocka_unit_test_setup(test_types, before_each),
         cmocka_unit_test_setup(test_cancels, before_each),
     };
