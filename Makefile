@@ -81,13 +81,18 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libpghttpd.a
 $(BUILD)/db/%: tests/db/%.c $(BUILD)/libpghttpd.a
 	$(link_test)
 
-tests-built: all $(UNIT) $(DB)
+tests-built: all $(UNIT) $(DB) $(BUILD)/bench/jwt_bench
 
 test:
 	@tests/lib/deps.sh build run test
 	@$(MAKE) $(PARALLEL) --no-print-directory tests-built
 	@$(MAKE) --no-print-directory clients-installed
 	@MODE=$(MODE) tests/run
+
+$(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libpghttpd.a
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libpghttpd.a $(LIBS)
 
 unit: $(UNIT)
 	@MODE=$(MODE) KINDS=unit tests/run

@@ -1,5 +1,5 @@
 /* jwt_bench: what one token costs. Prints microseconds of CPU per request: from the cache, and
- * verified by each algorithm. `make build/release/jwt_bench && build/release/jwt_bench` */
+ * verified by each algorithm. `make build/release/bench/jwt_bench` builds it. */
 #include "auth/auth.h"
 
 #include <jansson.h>
