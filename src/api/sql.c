@@ -69,7 +69,7 @@ static void add_timing(struct call *call, const struct db_outcome *o)
     add_duration(&b, STR("connect"), o->connect_us);
     add_duration(&b, STR("db"), o->db_us);
     add_duration(&b, STR("total"), loop_now_us(call->worker->loop) - call->req->received_us);
-    set_header(call->req, STR("Server-Timing"), buf_str(&b));
+    (void)!http_add_header(call->req, STR("Server-Timing"), buf_str(&b));
 }
 
 static void drop(void *arg)

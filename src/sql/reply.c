@@ -5,11 +5,15 @@
 #include "sql/params.h"
 #include "json/writer.h"
 
+/* A small result fits without growing. */
+#define FIRST_SIZE 1536
+
 void sql_reply_init(struct sql_reply *r, const struct sql_options *options,
                     const struct sql_request *request, struct arena *arena)
 {
     *r = (struct sql_reply){.options = options, .request = request, .arena = arena};
     drain_init(&r->out);
+    (void)!buf_reserve(&r->out.buf, FIRST_SIZE);
     if (request->batch)
         BUF_LIT(&r->out.buf, "{\"results\":[");
 }
@@ -75,23 +79,15 @@ static bool has_duplicates(const struct sql_reply *r)
     return false;
 }
 
-/* The columns' types and their keys as they stand in every row. */
-static bool read_columns(struct sql_reply *r, const struct db_result *result)
+/* The columns' keys as they stand in every row. */
+static bool read_keys(struct sql_reply *r, const struct db_result *result)
 {
     struct buf keys;
-    r->n_columns = db_result_columns(result);
-    while (r->n_columns > r->room_columns) {
-        r->columns = sql_grow(r->arena, r->columns, 0, &r->room_columns, sizeof *r->columns);
-        if (!r->columns)
-            return false;
-    }
     buf_init(&keys, BUF_NO_CEILING);
     for (size_t i = 0; i < r->n_columns; i++) {
-        struct db_field f = db_result_field(result, i);
         size_t start = keys.n;
-        json_write_key(&keys, f.name);
-        r->columns[i] = (struct sql_column){.key = {NULL, keys.n - start},
-                                            .conv = db_value_conv(r->types, f.type)};
+        json_write_key(&keys, db_result_field(result, i).name);
+        r->columns[i].key.n = keys.n - start;
     }
     struct str all = arena_str(r->arena, buf_str(&keys));
     buf_fini(&keys);
@@ -100,6 +96,21 @@ static bool read_columns(struct sql_reply *r, const struct db_result *result)
         all = str_from(all, r->columns[i].key.n);
     }
     return !arena_broken(r->arena) && (!has_duplicates(r) || drop_duplicates(r, result));
+}
+
+static bool read_columns(struct sql_reply *r, const struct db_result *result)
+{
+    r->n_columns = db_result_columns(result);
+    while (r->n_columns > r->room_columns) {
+        r->columns = sql_grow(r->arena, r->columns, 0, &r->room_columns, sizeof *r->columns);
+        if (!r->columns)
+            return false;
+    }
+    for (size_t i = 0; i < r->n_columns; i++) {
+        db_oid type = r->options->raw ? 0 : db_result_field(result, i).type;
+        r->columns[i] = (struct sql_column){.conv = db_value_conv(r->types, type)};
+    }
+    return r->array_mode || read_keys(r, result);
 }
 
 static bool open_result(struct sql_reply *r, const struct db_result *result)

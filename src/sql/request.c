@@ -397,6 +397,13 @@ static bool add_hidden(struct reading *r, struct err *err)
     return true;
 }
 
+/* A bare query that changes client_encoding by a function would answer its own row in it: it gets a
+ * transaction, whose end looks (add_hidden). */
+static bool rows_may_change_encoding(const struct sql_request *q)
+{
+    return q->n == 1 && q->extras[0].encoding && q->extras[0].verb == SQL_VERB_QUERY;
+}
+
 bool sql_request_read(struct arena *arena, const struct sql_options *options,
                       const struct sql_body *body, struct sql_request *q, struct err *err)
 {
@@ -408,7 +415,7 @@ bool sql_request_read(struct arena *arena, const struct sql_options *options,
         return false;
     }
     q->in_transaction = q->batch || options->read_only || options->deferrable ||
-                        options->isolation != DB_ISOLATION_DEFAULT;
+                        options->isolation != DB_ISOLATION_DEFAULT || rows_may_change_encoding(q);
     if (q->batch && options->format != SQL_JSON)
         return err_set(err, 406, "PGH105", "a batch is answered as application/json only");
     drop_names(q);

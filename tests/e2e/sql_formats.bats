@@ -109,3 +109,27 @@ query() { req POST "/sql${URL:-}" -d "$(jq -cn --arg q "$1" '{query: $q}')" "${@
     server_stop
     server_use main
 }
+
+@test "db-prepared-statements = false: for poolers that hand out another connection each time" {
+    SERVER_NAME=pooled server_start --sql-access open --db-prepared-statements false
+    for i in 1 2 3; do
+        req POST /sql -d '{"query":"select $1::int as n","params":[7]}'
+        assert_json '.rows == [{n:7}]'
+        req POST /sql -d '["set local search_path = pg_catalog","select $$x$$ as x"]'
+        assert_json '.results[1].rows == [{x:"x"}]'
+        query 'select count(*)::int as n from pg_prepared_statements'
+        assert_json '.rows == [{n:0}]'
+    done
+    server_stop
+    server_use main
+}
+
+@test "HEAD, /-/sql, and databases that are not configured" {
+    req HEAD '/sql?query=select+1'
+    [ "$status" = 200 ]
+    [ ! -s "$body_file" ] || [ "$(head -c 4 "$body_file")" = HTTP ]
+    req POST /-/sql -d '{"query":"select 1 as n"}'
+    assert_json '.rows == [{n:1}]'
+    req POST /db/none/sql -d '{"query":"select 1"}'
+    [ "$status" = 404 ]
+}

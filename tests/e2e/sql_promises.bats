@@ -122,6 +122,10 @@ count() { sql "select count(*) from $1"; }
     [ "$(sql 'select count(*) from t where id = 90')" = 0 ]
     batch "set client_encoding to 'UTF8'" "select 'ü' as u"
     assert_json '.results[1].rows == [{u:"ü"}]'
+    query "select set_config('client_encoding','LATIN1',false) as e, 'ü' as u"
+    refused 0A000
+    query "select current_setting('client_encoding') as e"
+    assert_json '.rows == [{e:"UTF8"}]'
     query "set client_encoding to 'latin1'"
     for i in 1 2 3 4; do
         query "select 'ü' as u, current_setting('client_encoding') as e"
