@@ -262,7 +262,7 @@ static bool key_row(struct catalog_builder *b, const struct str *c)
     size_t n, foreign_n;
     int *columns = numbers(b, c[3], &n);
     int *foreign = numbers(b, c[5], &foreign_n);
-    if (!columns || !foreign || !c[0].n)
+    if (!columns || !foreign || n == 0 || c[0].n != 1 || !memchr("puf", c[0].p[0], 3))
         return false;
     bool fk = c[0].p[0] == 'f';
     if (fk && foreign_n != n)
