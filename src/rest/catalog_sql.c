@@ -134,14 +134,19 @@ static const char handlers[] =
     " JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
     " WHERE p.prokind = 'f' AND NOT p.proretset AND n.nspname = ANY ($1::pg_catalog.text[])";
 
-/* Settings of the roles that requests may take on, as far as the login may set them. */
+/* Settings of the roles that requests may take on, as far as the login may set them. PostgreSQL 14
+ * does not know has_parameter_privilege, so the name stands in a string that is only run from 15
+ * on. */
 static const char roles[] =
     "SELECT r.rolname, (SELECT pg_catalog.array_agg(s) FROM pg_catalog.unnest(r.rolconfig) s"
     " JOIN pg_catalog.pg_settings g"
     " ON g.name = pg_catalog.substr(s, 1, pg_catalog.strpos(s, '=') - 1)"
-    " WHERE g.context = 'user' OR CASE WHEN"
+    " WHERE CASE WHEN g.context = 'user' THEN true WHEN"
     " pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 150000 THEN"
-    " pg_catalog.has_parameter_privilege(m.member, g.name, 'set') ELSE false END)"
+    " pg_catalog.query_to_xml(pg_catalog.format("
+    "'SELECT pg_catalog.has_parameter_privilege(%s::pg_catalog.oid, %L, ''set'') AS allowed',"
+    " m.member, g.name), false, false, '')::pg_catalog.text LIKE '%<allowed>true<%'"
+    " ELSE false END)"
     " FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles r ON r.oid = m.roleid"
     " WHERE m.member = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)"
     " AND r.rolconfig IS NOT NULL";
