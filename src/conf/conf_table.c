@@ -107,7 +107,8 @@ static const struct conf_key listening[] = {
     NUMBER(CONF_DURATION, "server-timeout-idle", 0, AT(server_timeout_idle_us), "75s", SECOND,
            24 * HOUR, "time a connection may stay open between requests"),
     NUMBER(CONF_BYTES, "server-header-memory", 0, AT(server_header_memory), "16KB", 4 * KB, MB,
-           "room for the head of a request; longer ones are 431 or 414"),
+           "room for the head of a request and of its answer; heads over three quarters are 431 or "
+           "414"),
     NUMBER(CONF_DURATION, "shutdown-timeout", R, AT(shutdown_timeout_us), "8s", 0, HOUR,
            "time for running requests after SIGTERM"),
     NUMBER(CONF_DURATION, "shutdown-delay", R, AT(shutdown_delay_us), "0s", 0, HOUR,
