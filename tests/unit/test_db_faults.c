@@ -45,6 +45,7 @@ static void test_killed(void **state)
     run_until(&w, all_ended, &(struct crowd){r, 8}, 10);
     for (int i = 0; i < 8; i++)
         assert_int_equal(r[i].end, DB_DONE);
+    run_until(&w, has_ended, &q, 10);
     shared(&q, "select count(*) from k");
     run_ok(&w, &q, "7");
     check_idle(&w);
