@@ -25,6 +25,7 @@ void hub_list_add(struct hub_list *l, struct hub_channel *c)
 
 static void list_remove(struct hub_list *l, struct hub_channel *c)
 {
+    assert(c->prev);
     *c->prev = c->next;
     if (c->next)
         c->next->prev = c->prev;

@@ -91,7 +91,8 @@ static void hold(struct hub *h, struct str channel, struct str payload, int pid)
     *h->held_last = e;
     h->held_last = &e->next;
     h->held_bytes += sizeof *e + channel.n + payload.n;
-    while (h->held_bytes > HUB_HELD_BYTES) { /* the oldest: they lie before the gap to come */
+    while (h->held &&
+           h->held_bytes > HUB_HELD_BYTES) { /* the oldest: they lie before the gap to come */
         e = h->held;
         h->held_bytes -= sizeof *e + e->name_n + e->payload_n;
         h->held = e->next;

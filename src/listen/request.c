@@ -24,9 +24,9 @@ static bool decode(struct arena *a, struct str raw, bool query, const char *what
                    struct err *err)
 {
     char *p = arena_alloc(a, raw.n + 1);
+    *out = (struct str){p, 0};
     if (!p)
         return out_of_room(err);
-    *out = (struct str){p, 0};
     if (!str_percent_decode(raw, query, false, p, &out->n))
         return err_set(err, 400, CODE, "%s is not percent-encoded correctly", what);
     return true;
@@ -157,7 +157,7 @@ bool listen_request_parse(struct arena *a, const struct conf *conf, struct str p
                           struct err *err)
 {
     struct parsing p = {.arena = a, .conf = conf, .out = out};
-    struct str name;
+    struct str name = {NULL, 0};
     *out = (struct listen_request){.max_buffer = conf->listen_buffer < conf->listen_buffer_max
                                                      ? conf->listen_buffer
                                                      : conf->listen_buffer_max};
