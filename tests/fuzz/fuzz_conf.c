@@ -32,7 +32,20 @@ static struct conf *load(const void *bytes, size_t n, struct err *err)
     return c;
 }
 
-/* Without positions, secrets and connection strings, which are shown without their passwords. */
+/* Secrets and connection strings are shown without their secret parts. */
+static bool hidden(struct str line)
+{
+    static const char *const keys[] = {
+        "db-uri = ", "listen-uri = ", "jwt-secret = ", "admin-token = "};
+    line = str_trim(line);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (str_starts(line, str_of(keys[i])))
+            return true;
+    return false;
+}
+
+/* Without what is hidden, and without the comments that say where a value comes from: they stand
+ * behind the last quote of a line. */
 static void strip(struct buf *b)
 {
     size_t w = 0;
@@ -40,11 +53,9 @@ static void strip(struct buf *b)
         if (b->p[i] != '\n')
             continue;
         struct str line = {b->p + start, i - start};
-        const char *comment = memmem(line.p, line.n, "  # ", 4);
-        bool secret = memmem(line.p, line.n, "***", 3) || memmem(line.p, line.n, "-uri = ", 7) ||
-                      memmem(line.p, line.n, "jwt-secret = ", 13) ||
-                      memmem(line.p, line.n, "admin-token = ", 14);
-        size_t n = secret ? 0 : comment ? (size_t)(comment - line.p) : line.n;
+        const char *quote = memrchr(line.p, '"', line.n), *from = quote ? quote : line.p;
+        const char *comment = memmem(from, (size_t)(line.p + line.n - from), "  # ", 4);
+        size_t n = hidden(line) ? 0 : comment ? (size_t)(comment - line.p) : line.n;
         memmove(b->p + w, line.p, n);
         w += n;
         b->p[w++] = '\n';
@@ -75,8 +86,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         strip(&second);
         require(str_eq(buf_str(&first), buf_str(&second)));
     } else {
-        /* a section whose db-uri was hidden, a comment sign that a value holds */
-        require(memmem(first.p, first.n, "database ", 9) || memmem(data, size, "  # ", 4));
+        /* a section cannot do without its db-uri */
+        require(memmem(first.p, first.n, "database ", 9) != NULL);
     }
     conf_unref(again);
     conf_unref(c);
