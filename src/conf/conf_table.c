@@ -209,9 +209,10 @@ static const struct conf_key rest[] = {
 };
 
 static const struct conf_key jwt[] = {
-    TEXT("jwt-secret", P | D | CONF_SECRET | CONF_FILE | CONF_BINARY, AT(jwt_secret), NULL,
-         "key of tokens: text of at least 32 bytes, a JWK or a JWK set; @path reads it from a "
-         "file"),
+    TEXT(
+        "jwt-secret", P | D | CONF_SECRET | CONF_FILE | CONF_BINARY, AT(jwt_secret), NULL,
+        "key of tokens (HS, RS, PS and ES 256 to 512; not EdDSA): text of at least 32 bytes, a JWK "
+        "or a JWK set; @path reads it from a file"),
     {.name = "jwt-secret-is-base64",
      .type = CONF_BOOL,
      .flags = P | D,
