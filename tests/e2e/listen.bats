@@ -13,6 +13,12 @@ setup_file() {
     server_use main
 }
 
+# pgbouncer runs as another user behind setpriv, so its own pid file says which process it is.
+teardown() {
+    local pid=$CLUSTER_DIR/bouncer/pid
+    [ ! -s "$pid" ] || kill "$(cat "$pid")"
+}
+
 teardown_file() { e2e_stop; }
 
 # A stream for so many seconds: its head in $headers, what it said in $body.
@@ -342,11 +348,10 @@ token() {
     cluster_as_ mkdir "$dir"
     printf '%s\n' '[databases]' "* = host=127.0.0.1 port=$CLUSTER_PORT user=postgres password=$CLUSTER_PASSWORD" '[pgbouncer]' \
         'listen_addr=127.0.0.1' "listen_port=$port" 'auth_type=any' 'pool_mode=transaction' 'unix_socket_dir=' \
-        'ignore_startup_parameters=extra_float_digits,options' "logfile=$dir/log" |
+        'ignore_startup_parameters=extra_float_digits,options' "logfile=$dir/log" "pidfile=$dir/pid" |
         cluster_as_ sh -c "cat >'$dir/ini'"
     PATH=$PATH:/usr/sbin
-    (cluster_as_ pgbouncer "$dir/ini") >/dev/null 2>&1 3>&- &
-    local bouncer=$!
+    cluster_as_ pgbouncer "$dir/ini" >/dev/null 2>&1 3>&- &
     poll_until 5 psql -h 127.0.0.1 -p "$port" -U postgres -Atqc 'select 1' postgres
     SERVER_NAME=deaf WAIT=live server_start --listen-access open --db-channel-enabled false \
         --listen-uri "postgresql://postgres:$CLUSTER_PASSWORD@127.0.0.1:$port/postgres"
@@ -357,6 +362,5 @@ token() {
     assert_json '.[0].state == "deaf"'
     grep -q 'pooler' "$SERVER_DIR/log"
     server_stop
-    kill "$bouncer"
     server_use main
 }
