@@ -35,7 +35,7 @@ find "$root/src" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
 	while IFS= read -r f; do [ ! -e "$f" ] || printf '%s\n' "$f"; done | tar -c -T - | tar -x -C "$root/src"
 export root KINDS="${*:-unit db e2e}" MODE="${MODE:-release}"
 # shellcheck disable=SC2016 # expanded inside
-exec unshare -m -p -f bash -c '
+exec unshare -m -p -f --kill-child bash -c '
 	mount --make-rprivate / && mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" &&
 		mount -t tmpfs tmpfs "$root/dev/shm" && mount -t tmpfs tmpfs "$root/tmp" && mount -t sysfs sys "$root/sys" &&
 		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 KINDS="$KINDS" MODE="$MODE" PATTERNS="${PATTERNS:-}" JOBS="${JOBS:-2}" bash -c "
