@@ -8,6 +8,10 @@
 #include "http/route.h"
 #include "json/writer.h"
 
+/* A request that comes before the first attempt to load a catalog ended looks again this often, and
+ * no longer than that. */
+#define FIRST_LOAD_US 20000u
+#define FIRST_LOAD_MAX_US 1000000u
 #define SQL_MAX (8u * 1024 * 1024) /* one statement's text */
 #define SQL_USUAL 2048u            /* most statements fit: one allocation */
 #define BYTEA_OID 17
@@ -38,6 +42,8 @@ void rest_run_end(struct rest_run *run)
     if (run->ended)
         return;
     run->ended = true;
+    if (run->waiting)
+        loop_timer_stop(&run->first_load);
     if (!run->streamed)
         http_on_gone(run->req, NULL, NULL);
     if (run->on_end)
@@ -227,6 +233,33 @@ static void dispatch(struct rest_run *run)
     }
 }
 
+static void with_catalog(void *arg)
+{
+    struct rest_run *run = arg;
+    struct rest_catalogs *catalogs = run->worker->app->catalogs;
+    struct err err = {0};
+    run->catalog = rest_catalogs_get(catalogs, run->db);
+    uint64_t now = loop_now_us(run->worker->loop);
+    if (!run->catalog && (!run->waiting || now - run->came_us < FIRST_LOAD_MAX_US) &&
+        rest_catalogs_state(catalogs, str_of(run->db->name)) == REST_CATALOG_PENDING) {
+        if (!run->waiting) {
+            loop_timer_init(&run->first_load, run->worker->loop, with_catalog, run);
+            run->came_us = now;
+        }
+        run->waiting = true;
+        loop_timer_set(&run->first_load, FIRST_LOAD_US);
+        return;
+    }
+    if (!run->catalog)
+        run->catalog = rest_catalogs_need(catalogs, run->db, &err);
+    bool done = run->catalog && read_request(run, &err);
+    mark(run, &run->times.parse);
+    if (done)
+        dispatch(run);
+    else
+        rest_run_fail(run, &err);
+}
+
 void rest_run_start(struct worker *worker, struct http_req *req)
 {
     struct err err = {0};
@@ -250,15 +283,10 @@ void rest_run_start(struct worker *worker, struct http_req *req)
     bool done =
         run->db ? identify(run, &err) : err_set(&err, 404, "PGRST125", "There is no such database");
     mark(run, &run->times.jwt);
-    if (done) {
-        run->catalog = rest_catalogs_need(worker->app->catalogs, run->db, &err);
-        done = run->catalog && read_request(run, &err);
-    }
-    mark(run, &run->times.parse);
-    if (done)
-        dispatch(run);
-    else
+    if (!done)
         rest_run_fail(run, &err);
+    else
+        with_catalog(run);
 }
 
 /* ------------------------------------------------------------ the group */

@@ -81,6 +81,9 @@ struct rest_run {
     void (*on_end)(struct rest_run *); /* frees what the action made itself; may be NULL */
 
     struct rest_row row;
+    struct loop_timer first_load; /* waits for the first catalog after the start */
+    bool waiting;
+    uint64_t came_us;
     struct rest_times times;
     bool streamed; /* the connection's end is told to the stream, not to the run */
     bool ended;

@@ -125,8 +125,7 @@ struct catalog_load *catalog_load_start(struct loop *loop, struct db_pool *pool,
                                .n = stmts ? CATALOG_QUERIES : 0,
                                .travel = DB_SHARED,
                                .stream_rows = true,
-                               .timeout_us = LOAD_TIMEOUT_US,
-                               .queue_timeout_us = LOAD_TIMEOUT_US};
+                               .timeout_us = LOAD_TIMEOUT_US};
     l->job = db_submit(pool, &spec, &ops, l);
     return l;
 }
