@@ -53,10 +53,28 @@ static void list_remove(struct stmt_cache *c, struct stmt_entry *e)
     *(e->next ? &e->next->prev : &c->newest) = e->prev;
 }
 
+/* Not keyed, unlike str_hash: the texts are long, this runs twice a request, and the worst that
+ * chosen collisions can do is one chain as long as the cache is wide. */
+static uint64_t mix(uint64_t h, struct str s)
+{
+    const char *p = s.p;
+    size_t n = s.n;
+    for (; n >= 8; p += 8, n -= 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        h = (h ^ word) * 0x9e3779b97f4a7c15;
+        h ^= h >> 32;
+    }
+    uint64_t last = n;
+    if (n)
+        memcpy(&last, p, n);
+    h = (h ^ last ^ (uint64_t)s.n << 56) * 0x9e3779b97f4a7c15;
+    return h ^ h >> 32;
+}
+
 static uint64_t hash_of(struct str scope, struct str text)
 {
-    uint64_t h = str_hash(text);
-    return scope.n ? h * 31 + str_hash(scope) : h;
+    return mix(mix(0, text), scope);
 }
 
 static bool is(const struct stmt_entry *e, struct str scope, struct str text)
