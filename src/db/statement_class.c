@@ -162,9 +162,11 @@ static struct token next_token(struct lexer *l)
     return t;
 }
 
+/* Keywords here are lower-case words; most comparisons end at the first letter. */
 static bool is(struct token t, const char *keyword)
 {
-    return t.kind == TOKEN_WORD && str_ieq(t.text, str_of(keyword));
+    return t.kind == TOKEN_WORD && (t.text.p[0] | 0x20) == keyword[0] &&
+           str_ieq(t.text, str_of(keyword));
 }
 
 static bool is_sign(struct token t, char c)

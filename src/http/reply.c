@@ -18,7 +18,9 @@
 static bool token(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
+        unsigned char c = (unsigned char)s.p[i], lower = c | 0x20;
+        if ((lower >= 'a' && lower <= 'z') || c == '-') /* nearly every one of them */
+            continue;
         if (c <= ' ' || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c))
             return false;
     }
@@ -48,11 +50,15 @@ static bool reserved(struct str name)
     return false;
 }
 
-bool http_add_header(struct http_req *r, struct str name, struct str value)
+static bool acceptable(struct str name, struct str value)
 {
-    struct request *q = request_of(r);
+    return token(name) && field_value(value) && !reserved(name);
+}
+
+static bool append(struct request *q, struct str name, struct str value)
+{
     struct headers *h = &q->out;
-    if (!token(name) || !field_value(value) || reserved(name) || h->n >= 256)
+    if (h->n >= 256)
         return false;
     struct header one = {arena_str(&q->arena, name), arena_str(&q->arena, str_trim(value))};
     if (!one.name.p || !one.value.p)
@@ -63,6 +69,11 @@ bool http_add_header(struct http_req *r, struct str name, struct str value)
     }
     h->v[h->n++] = one;
     return true;
+}
+
+bool http_add_header(struct http_req *r, struct str name, struct str value)
+{
+    return acceptable(name, value) && append(request_of(r), name, value);
 }
 
 static struct header *find_out(const struct request *q, struct str name)
@@ -77,13 +88,13 @@ void http_set_header(struct http_req *r, struct str name, struct str value)
 {
     struct request *q = request_of(r);
     size_t kept = 0;
-    if (!token(name) || !field_value(value) || reserved(name))
+    if (!acceptable(name, value))
         return;
     for (size_t i = 0; i < q->out.n; i++)
         if (!str_ieq(q->out.v[i].name, name))
             q->out.v[kept++] = q->out.v[i];
     q->out.n = kept;
-    (void)http_add_header(r, name, value);
+    (void)append(q, name, value);
 }
 
 bool http_has_header(const struct http_req *r, struct str name)
