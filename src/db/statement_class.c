@@ -321,11 +321,13 @@ static enum db_statement_kind other_kind(struct lexer *l, struct token first)
     return DB_STATEMENT_OTHER;
 }
 
-/* Case-insensitive, in the whole text: it may stand in a string given to set_config. */
-static bool mentions(struct str s, struct str word)
+/* Case-insensitive, in the whole text: it may stand in a string given to set_config. Looked for by
+ * its underscore, the rarest of its letters. */
+static bool mentions_client_encoding(struct str s)
 {
-    for (size_t i = 0; i + word.n <= s.n; i++)
-        if ((s.p[i] | 0x20) == word.p[0] && str_istarts(str_from(s, i), word))
+    static const struct str word = {"client_encoding", 15};
+    for (size_t i = str_find(s, '_', 6); i < s.n; i = str_find(s, '_', i + 1))
+        if (str_istarts(str_from(s, i - 6), word))
             return true;
     return false;
 }
@@ -366,7 +368,7 @@ struct db_statement_class db_statement_class(struct str sql, bool standard_confo
         c.kind = other_kind(&l, first);
         c.leaves_state = c.can_write = true;
     }
-    c.client_encoding = mentions(sql, STR("client_encoding")) || sets_names(sql);
+    c.client_encoding = mentions_client_encoding(sql) || sets_names(sql);
     c.leaves_state = c.leaves_state || c.client_encoding;
     return c;
 }
