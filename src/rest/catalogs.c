@@ -23,7 +23,8 @@ struct slot {
     struct catalog_load *load;
     struct loop_timer retry;
     uint64_t retry_us;
-    bool again; /* a reload was asked for while one runs */
+    bool again;  /* a reload was asked for while one runs */
+    bool wanted; /* under the lock: somebody asked for it, or it is the configured one */
 };
 
 struct rest_catalogs {
@@ -32,6 +33,7 @@ struct rest_catalogs {
     size_t n;
     struct rest_catalogs_stats stats;
     uint64_t version;
+    struct loop *asked; /* loop for those who want a catalog; NULL: not running */
     /* worker 0 */
     struct conf *conf;
     struct loop *loop;
@@ -46,6 +48,7 @@ static struct slot *slot_add(struct rest_catalogs *c, const char *name)
     s->name = xstrdup(name);
     s->all = c;
     s->retry_us = RETRY_FIRST_US;
+    s->wanted = !*name;
     c->slots = xrealloc(c->slots, (c->n + 1) * sizeof(struct slot *));
     c->slots[c->n++] = s;
     return s;
@@ -148,7 +151,10 @@ static void load(struct slot *s)
 {
     struct rest_catalogs *c = s->all;
     const struct conf_database *db = conf_database(c->conf, str_of(s->name));
-    if (!c->loop || !db)
+    pthread_mutex_lock(&c->lock);
+    bool wanted = s->wanted;
+    pthread_mutex_unlock(&c->lock);
+    if (!c->loop || !db || !wanted)
         return;
     if (s->load) {
         s->again = true;
@@ -173,12 +179,18 @@ void rest_catalogs_start(struct rest_catalogs *c, struct loop *loop, struct db_p
     c->arg = arg;
     for (size_t i = 0; i < c->n; i++)
         slot_start(c, c->slots[i]);
+    pthread_mutex_lock(&c->lock);
+    c->asked = loop;
+    pthread_mutex_unlock(&c->lock);
 }
 
 void rest_catalogs_stop(struct rest_catalogs *c)
 {
     if (!c->loop)
         return;
+    pthread_mutex_lock(&c->lock);
+    c->asked = NULL;
+    pthread_mutex_unlock(&c->lock);
     for (size_t i = 0; i < c->n; i++) {
         struct slot *s = c->slots[i];
         loop_timer_stop(&s->retry);
@@ -221,11 +233,27 @@ void rest_catalogs_reload_all(struct rest_catalogs *c)
 
 /* ---- any thread ---- */
 
+static void on_wanted(void *arg)
+{
+    load(arg);
+}
+
+/* A further database is loaded when it is asked for the first time. Under the lock. */
+static void want(struct rest_catalogs *c, struct slot *s)
+{
+    if (s->wanted || !c->asked)
+        return;
+    s->wanted = true;
+    loop_post(c->asked, on_wanted, s);
+}
+
 struct catalog *rest_catalogs_get(struct rest_catalogs *c, const struct conf_database *db)
 {
     struct catalog *catalog = NULL;
     pthread_mutex_lock(&c->lock);
     struct slot *s = slot_find(c, str_of(db->name));
+    if (s)
+        want(c, s);
     if (s && s->current)
         catalog = catalog_ref(s->current);
     pthread_mutex_unlock(&c->lock);

@@ -15,7 +15,8 @@ struct rest_catalogs;
 struct rest_catalogs *rest_catalogs_new(struct conf *);
 void rest_catalogs_free(struct rest_catalogs *); /* after all workers ended */
 
-/* Worker 0's thread: starts loading every database that REST may be asked for. on_loaded (may be
+/* Worker 0's thread: starts loading the configured database; a further one is loaded when it is
+ * asked for the first time. on_loaded (may be
  * NULL) runs after each attempt. */
 void rest_catalogs_start(struct rest_catalogs *, struct loop *, struct db_pools *,
                          void (*on_loaded)(void *arg, const struct conf_database *, bool loaded),

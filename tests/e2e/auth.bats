@@ -315,6 +315,7 @@ CONF
     SERVER_NAME=two server_start --sql-access open "$BATS_TEST_TMPDIR/two.conf"
     req GET /rest/secrets
     [ "$status" = 401 ]
+    [ "$(sql "select count(*) from pg_stat_activity where datname = 'other'")" = 0 ] # nobody asked for it yet
     req GET /db/second/rest/only_here
     [ "$status" = 200 ]
     assert_json '. == [{"n": 7}]'
