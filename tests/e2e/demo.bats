@@ -15,6 +15,7 @@ setup_file() {
 teardown_file() {
     [ ! -s "$DEMO_DATA/pid" ] || kill -TERM "$(cat "$DEMO_DATA/pid")" 2>/dev/null || true
     poll_until 15 demo_gone
+    poll_until 5 test -s "$DEMO_DATA/ctrl-c.status" || true # the terminal's last word comes after
     rm -rf "$DEMO_DATA" "$DEMO_OUT"
 }
 
@@ -24,7 +25,7 @@ demo_gone() { ! pgrep -f "$DEMO_DATA/postgresql/data" >/dev/null && ! (exec 3<>"
 
 # In a terminal of its own, so that a Ctrl-C can be typed.
 demo_start() {
-    : >"$DEMO_OUT" && rm -f "$DEMO_DATA/pid"
+    : >"$DEMO_OUT" && rm -f "$DEMO_DATA/pid" "$DEMO_DATA/ctrl-c.status"
     python3 - "$BATS_TEST_DIRNAME/../../config/demo.sh" "$DEMO_OUT" "$DEMO_DATA/pid" "$DEMO_DATA/ctrl-c" >/dev/null 2>&1 3>&- <<'PY' &
 import os, pty, select, signal, sys, time
 script, out, pid_file, ctrl_c = sys.argv[1:]
