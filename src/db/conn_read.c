@@ -275,7 +275,7 @@ static void on_result(struct conn *c, PGresult *res)
     case PGRES_COMMAND_OK:
         if (s->kind == STEP_STMT)
             check_tag(c, res);
-        /* fall through */
+        __attribute__((fallthrough));
     default:
         if (s->kind == STEP_STMT) {
             on_rows(c, s, res);

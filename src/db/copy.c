@@ -125,7 +125,7 @@ static void on_copy_result(struct conn *c, struct db_job *j, PGresult *res)
             snprintf(j->copy_tag, sizeof j->copy_tag, "%s", PQcmdStatus(res));
         if (j->copy_state != COPY_START)
             break;
-        /* fall through */
+        __attribute__((fallthrough));
     case PGRES_TUPLES_OK:
     case PGRES_EMPTY_QUERY:
         job_fail(j, "42601", "not a COPY FROM STDIN or COPY TO STDOUT statement", NULL);
