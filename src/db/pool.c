@@ -66,9 +66,10 @@ static void grow_by_one(struct db_pool *p)
         open_one(p);
 }
 
-/* Reads of one turn travel together, so many in one write: each write wakes a backend, and waking
- * costs more than the read. Only reads, because they can leave again when one among them takes long
- * (conn.c, on_stuck). */
+/* Reads of one turn stand behind one another on one connection, so many at most: one backend is
+ * woken for all of them instead of one each, and waking costs more than the read. (libpq 15 still
+ * writes each group by itself; from libpq 17 on they leave in one write.) Only reads, because they
+ * can leave again when one among them takes long (conn.c, on_stuck). */
 #define COMPANY 4
 
 static struct conn *pick(struct db_pool *p, const struct db_job *j)
