@@ -74,6 +74,9 @@ static void on_flush(void *arg)
     struct conn *c = arg;
     if (c->state != CONN_UP)
         return;
+    bool several = c->n_placed > 1;
+    if (several) /* libpq 15 sends each group as it is closed */
+        session_cork(c->session, true);
     send_placed(c);
     /* While a cancel is on its way it could hit the reset. */
     if (c->state == CONN_UP && c->jobs.n == 0 && !c->cancel && conn_needs_front(c)) {
@@ -85,6 +88,8 @@ static void on_flush(void *arg)
     }
     if (c->state == CONN_UP)
         session_flush(c->session);
+    if (several && c->state == CONN_UP)
+        session_cork(c->session, false);
 }
 
 static void flush_later(struct conn *c)

@@ -1,7 +1,10 @@
 #include "db/session.h"
 
 #include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "db/resolve.h"
 #include "util/log.h"
@@ -320,6 +323,12 @@ void session_flush(struct session *s)
         event_del(s->write_ev);
     if (!s->writing && s->ops.on_flushed)
         s->ops.on_flushed(s->arg);
+}
+
+void session_cork(struct session *s, bool on)
+{
+    if (s->state == SESSION_UP)
+        (void)setsockopt(PQsocket(s->pg), IPPROTO_TCP, TCP_CORK, &(int){on}, sizeof(int));
 }
 
 bool session_writing(const struct session *s)

@@ -48,6 +48,9 @@ PGconn *session_pg(const struct session *); /* from on_up on */
 /* Sends what libpq holds, the rest when the socket takes it. A failure becomes on_down. */
 void session_flush(struct session *);
 bool session_writing(const struct session *); /* something waits for the socket */
+/* Between on and off what libpq sends piece by piece leaves in one segment and wakes PostgreSQL
+ * once (TCP_CORK; over a unix socket it does nothing). Off sends what is held back. */
+void session_cork(struct session *, bool on);
 /* Backpressure: no reading until resumed. */
 void session_pause(struct session *, bool paused);
 uint64_t session_connect_us(const struct session *); /* how long lookup and login took */
