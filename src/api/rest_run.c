@@ -449,7 +449,7 @@ static void on_done(void *arg, const struct db_outcome *o)
 
 void rest_run_submit(struct rest_run *run)
 {
-    static const struct db_ops ops = {on_result, on_done};
+    static const struct db_ops ops = {.on_result = on_result, .on_done = on_done};
     run->spec.stmts = run->stmts;
     run->spec.n = run->n_stmts;
     mark(run, &run->times.plan);

@@ -84,9 +84,21 @@ static bool on_result(void *arg, size_t i, const struct db_result *result)
     struct call *call = arg;
     if (!sql_reply_result(&call->reply, i, result))
         return false;
+    if (flow_is_over(&call->flow) && !call->flow.streaming && !db_job_long(call->flow.job))
+        return true; /* held, for the moment that its cancel takes */
     if (flow_is_over(&call->flow) && !call->flow.streaming)
         echo_batch_headers(call);
     flow_filled(&call->flow, sql_reply_type(&call->reply));
+    return true;
+}
+
+/* Nothing of it has gone to the client yet. */
+static bool on_again(void *arg)
+{
+    struct call *call = arg;
+    if (call->flow.streaming || call->reply.cancelled)
+        return false;
+    sql_reply_restart(&call->reply);
     return true;
 }
 
@@ -216,13 +228,14 @@ static void on_done(void *arg, const struct db_outcome *o)
 
 static void submit(struct call *call, struct db_pool *pool)
 {
-    static const struct db_ops ops = {.on_result = on_result, .on_done = on_done};
+    static const struct db_ops ops = {
+        .on_result = on_result, .on_again = on_again, .on_done = on_done};
     const struct sql_request *q = &call->request;
     const struct sql_options *o = &call->options;
     const struct db_job_spec spec = {
         .stmts = q->stmts,
         .n = q->n,
-        .travel = DB_EXCLUSIVE,
+        .travel = q->quick ? DB_QUICK : DB_EXCLUSIVE,
         .in_transaction = q->in_transaction,
         .isolation = o->isolation,
         .read_only = o->read_only,

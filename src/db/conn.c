@@ -74,7 +74,7 @@ static void on_flush(void *arg)
     struct conn *c = arg;
     if (c->state != CONN_UP)
         return;
-    bool several = c->n_placed > 1;
+    bool several = c->n_placed > 1, idle = c->steps_n == 0;
     if (several) /* libpq 15 sends each group as it is closed */
         session_cork(c->session, true);
     send_placed(c);
@@ -86,6 +86,8 @@ static void on_flush(void *arg)
         else if (first)
             conn_arm_head(c);
     }
+    if (idle)
+        c->work_us = loop_clock_us();
     if (c->state == CONN_UP)
         session_flush(c->session);
     if (several && c->state == CONN_UP)
@@ -97,6 +99,16 @@ static void flush_later(struct conn *c)
     loop_defer(loop_of(c), LOOP_FLUSH, &c->flush_task);
 }
 
+/* Nobody on it can hold up for long who stands behind: what only reads lets others go, what is
+ * quick is thrown out. */
+static bool all_yield(const struct conn *c)
+{
+    for (const struct db_job *j = c->jobs.first; j; j = j->next)
+        if (j->spec.can_write && !j->quick)
+            return false;
+    return true;
+}
+
 bool conn_takes(const struct conn *c, const struct db_job *j, uint64_t now_us)
 {
     const struct conf *conf = c->pool->pools->conf;
@@ -106,10 +118,10 @@ bool conn_takes(const struct conn *c, const struct db_job *j, uint64_t now_us)
         return false; /* names that a user prepared must be gone before the next job */
     if (c->jobs.n == 0)
         return true;
-    if (j->spec.travel == DB_EXCLUSIVE)
+    if (j->spec.travel == DB_EXCLUSIVE || c->jobs.n >= conf->db_pipeline_depth ||
+        now_us - c->head_us > conf->db_pipeline_patience_us)
         return false;
-    return c->jobs.n < conf->db_pipeline_depth &&
-           now_us - c->head_us <= conf->db_pipeline_patience_us;
+    return !j->quick || all_yield(c);
 }
 
 void conn_place(struct conn *c, struct db_job *j)
@@ -128,7 +140,7 @@ void conn_place(struct conn *c, struct db_job *j)
     job_list_push(&c->jobs, j);
     c->n_placed++;
     /* Nobody waits behind a stream: its reader may be slow. */
-    c->solo = j->spec.travel == DB_EXCLUSIVE || j->spec.stream_rows;
+    c->solo = j->spec.travel == DB_EXCLUSIVE || (j->spec.stream_rows && !j->quick);
     c->pool->stats.jobs++;
     flush_later(c);
 }
@@ -146,34 +158,57 @@ static void leave_ghost(struct conn *c, struct db_job *j)
     job_list_replace(j, ghost);
 }
 
-/* The head runs long. Those behind it that only read are sent again on another connection; what
- * could write stays, because it must not be done twice. */
+bool conn_let_go(struct conn *c, struct db_job *j)
+{
+    if (j->cancelled || j->timed_out || j->spec.travel != DB_SHARED || j == c->jobs.first)
+        return false;
+    if (j->state == JOB_PLACED) {
+        conn_leave(c, j);
+        return true;
+    }
+    if (j->spec.can_write) /* it must not be done twice */
+        return false;
+    leave_ghost(c, j);
+    return true;
+}
+
+/* Those behind the head who can be done on another connection go there. True: all did. */
+static bool disperse(struct conn *c)
+{
+    bool all = true;
+    for (struct db_job *j = c->jobs.last, *before; j != c->jobs.first; j = before) {
+        before = j->prev;
+        bool sent = j->state == JOB_SENT;
+        if (j->moves >= JOB_MOVES_MAX || !conn_let_go(c, j)) {
+            all = all && j->cancelled;
+            continue;
+        }
+        j->moves++;
+        c->pool->stats.resends += sent;
+        job_forget_try(j);
+        pool_requeue(j);
+    }
+    return all;
+}
+
+/* The head runs long, and others stand behind it. Where not all of them can leave it leaves itself,
+ * if it can: it is cancelled and run again with nobody behind it. */
 static void on_stuck(void *arg)
 {
     struct conn *c = arg;
     uint64_t limit = STUCK_PATIENCES * c->pool->pools->conf->db_pipeline_patience_us;
     uint64_t ran = loop_now_us(loop_of(c)) - c->head_us;
+    struct db_job *head = c->jobs.first;
     if (c->state != CONN_UP || c->jobs.n < 2)
         return;
-    if (ran < limit) {
-        loop_timer_set(&c->stuck, limit - ran);
-        return;
+    bool leaves =
+        head->quick && head->state == JOB_SENT && (!head->delivered || head->ops.on_again);
+    if (ran >= limit && !disperse(c) && leaves) {
+        head->thrown = true;
+        conn_stop_head(c);
     }
-    for (struct db_job *j = c->jobs.last, *before; j != c->jobs.first; j = before) {
-        before = j->prev;
-        bool placed = j->state == JOB_PLACED;
-        if (j->cancelled || j->timed_out || j->spec.travel != DB_SHARED ||
-            (!placed && (j->spec.can_write || j->retried)))
-            continue;
-        if (placed)
-            conn_leave(c, j);
-        else
-            leave_ghost(c, j);
-        j->retried = !placed;
-        c->pool->stats.resends += !placed;
-        job_forget_try(j);
-        pool_requeue(j);
-    }
+    if (c->jobs.n > 1)
+        loop_timer_set(&c->stuck, ran < limit ? limit - ran : limit);
 }
 
 void conn_leave(struct conn *c, struct db_job *j)
@@ -234,7 +269,8 @@ void conn_became_idle(struct conn *c)
 
 static bool is_to_stop(const struct db_job *j)
 {
-    return j && j->state == JOB_SENT && !j->ghost && (j->cancelled || j->timed_out || j->refused);
+    return j && j->state == JOB_SENT && !j->ghost &&
+           (j->cancelled || j->timed_out || j->refused || j->thrown);
 }
 
 /* A signal that reaches PostgreSQL between two statements of a group is thrown away by it: while

@@ -29,19 +29,31 @@ static void pop_step(struct conn *c)
 
 /* ---- the end of a job ---- */
 
-/* A second try, unseen: after a cancel that was meant for a neighbour, or when the server did not
- * know a prepared name or could not go on using its plan. */
+/* Before a second try: what was delivered of the first is taken back. */
+static bool take_back(struct db_job *j)
+{
+    return !j->delivered || (j->ops.on_again && j->ops.on_again(j->arg));
+}
+
+/* A second try, unseen: after a cancel that was meant for a neighbour or made room for those
+ * behind, or when the server did not know a prepared name or could not go on using its plan. */
 static bool try_again(struct conn *c, struct db_job *j)
 {
-    if (j->delivered || j->cancelled || j->timed_out || j->refused)
+    bool stopped = j->spec.travel == DB_SHARED && strcmp(j->failure.error.code, "57014") == 0;
+    bool thrown = stopped && j->thrown;
+    bool hit = stopped && j->hit && j->hits < JOB_HITS_MAX;
+    bool stale = j->stale_name && !j->unprepared;
+    if (j->cancelled || j->timed_out || (j->refused && !thrown) || !(thrown || hit || stale) ||
+        !take_back(j))
         return false;
-    if (j->hit && strcmp(j->failure.error.code, "57014") == 0 && j->spec.travel == DB_SHARED &&
-        j->hits < JOB_HITS_MAX) {
+    if (thrown) {
+        pace_slow(c->pool->pace, j->key);
+        j->spec.travel = DB_EXCLUSIVE;
+        c->need_reset = true; /* locks of its session would stand in its own way */
+    } else if (hit) {
         j->hits++; /* each of them another cancel of another job */
-    } else if (j->stale_name && !j->unprepared) {
-        j->unprepared = true;
     } else {
-        return false;
+        j->unprepared = true;
     }
     c->pool->stats.resends++;
     job_forget_try(j);
@@ -89,12 +101,14 @@ static void on_job_sync(struct conn *c, struct db_job *j)
         j->left_transaction = !j->failing && !j->spec.in_transaction;
     }
     /* PostgreSQL reports a change just before ReadyForQuery, behind the rows. */
-    if (j->spec.travel == DB_EXCLUSIVE && PQclientEncoding(c->pg) != c->utf8) {
+    if ((j->spec.travel == DB_EXCLUSIVE || j->quick) && PQclientEncoding(c->pg) != c->utf8) {
         c->need_reset = true;
         j->unreadable = j->rows;
     }
     assert(j == c->jobs.first);
     job_list_remove(j);
+    if (j->key && !j->failing && !j->cancelled && c->n_ended < CONN_ENDED_MAX)
+        c->ended[c->n_ended++] = j->key;
     c->head_us = loop_now_us(c->pool->pools->loop);
     if (c->jobs.n == 0)
         c->solo = false;
@@ -298,8 +312,22 @@ static void on_sync(struct conn *c)
         conn_stop_head(c);
 }
 
+/* What ended in one reading shares the time since the end of what was before it. The clock is read
+ * afresh: a turn of ours is longer than many a statement. */
+static void note_pace(struct conn *c, uint64_t now_us)
+{
+    uint64_t each = c->n_ended ? (now_us - c->work_us) / c->n_ended : 0;
+    if (!c->n_ended)
+        return;
+    for (size_t i = 0; i < c->n_ended; i++)
+        pace_note(c->pool->pace, c->ended[i], each);
+    c->n_ended = 0;
+    c->work_us = now_us;
+}
+
 void conn_read(struct conn *c)
 {
+    uint64_t now_us = loop_clock_us();
     c->reading = true;
     while (c->state == CONN_UP && !c->paused && !c->parked && c->steps_n && !c->copying &&
            !PQisBusy(c->pg)) {
@@ -326,6 +354,7 @@ void conn_read(struct conn *c)
         }
     }
     c->reading = false;
+    note_pace(c, now_us);
     if (c->copying && c->state == CONN_UP)
         copy_read(c);
     if (c->state == CONN_UP)

@@ -19,6 +19,7 @@ void job_list_push(struct job_list *l, struct db_job *j)
         l->first = j;
     l->last = j;
     l->n++;
+    l->cost_us += j->cost_us;
 }
 
 void job_list_push_front(struct job_list *l, struct db_job *j)
@@ -33,6 +34,7 @@ void job_list_push_front(struct job_list *l, struct db_job *j)
         l->last = j;
     l->first = j;
     l->n++;
+    l->cost_us += j->cost_us;
 }
 
 void job_list_remove(struct db_job *j)
@@ -49,6 +51,7 @@ void job_list_remove(struct db_job *j)
     else
         l->last = j->prev;
     l->n--;
+    l->cost_us -= j->cost_us;
     j->list = NULL;
     j->next = j->prev = NULL;
 }
@@ -98,6 +101,7 @@ struct db_job *job_ghost(const struct db_job *of)
                          .conn = of->conn,
                          .spec = of->spec,
                          .state = of->state,
+                         .cost_us = of->cost_us,
                          .ghost = true,
                          .cancelled = true};
     j->spec.stmts = NULL; /* the caller's, who may be gone */
@@ -106,14 +110,37 @@ struct db_job *job_ghost(const struct db_job *of)
     return j;
 }
 
+/* The pace is that of the last statement: those before it are our own settings. */
+static void choose_travel(struct db_job *j)
+{
+    const struct conf *conf = j->pools->conf;
+    struct db_job_spec *s = &j->spec;
+    if ((!j->quick && (s->travel != DB_SHARED || s->can_write)) ||
+        s->stmts[s->n - 1].sql_len > STMT_CACHE_TEXT_MAX) {
+        s->travel = j->quick ? DB_EXCLUSIVE : s->travel;
+        return;
+    }
+    const struct db_stmt *st = &s->stmts[s->n - 1];
+    j->key = stmt_text_hash((struct str){st->sql, st->sql_len}) | 1;
+    uint32_t pace = pace_us(j->pool->pace, j->key);
+    bool share = conf->db_pipeline_depth > 1 && (pace == PACE_UNKNOWN || pace < PACE_SLOW_US / 2);
+    if (pace < PACE_SLOW_US)
+        j->cost_us = pace;
+    if (j->quick)
+        s->travel = share ? DB_SHARED : DB_EXCLUSIVE;
+}
+
 struct db_job *job_new(struct db_pool *pool, const struct db_job_spec *spec, void *arg)
 {
     struct db_pools *pools = pool->pools;
     struct db_job *j = take_struct(pools);
-    *j = (struct db_job){.pool = pool, .pools = pools, .spec = *spec, .arg = arg};
+    *j = (struct db_job){
+        .pool = pool, .pools = pools, .spec = *spec, .arg = arg, .cost_us = PACE_SLOW_US};
     j->held = j->held_inline;
     j->held_cap = JOB_HELD_INLINE;
     j->failed = spec->n;
+    j->quick = spec->travel == DB_QUICK;
+    choose_travel(j);
     j->submitted_us = job_now(j);
     if (spec->timeout_us)
         j->deadline_us = j->submitted_us + spec->timeout_us;
@@ -147,8 +174,8 @@ void job_forget_try(struct db_job *j)
     job_drop_held(j);
     drop_notices(j);
     db_failure_fini(&j->failure);
-    j->rows = j->unreadable = j->failing = j->committed = j->unclear = j->hit = j->stale_name =
-        j->left_transaction = false;
+    j->thrown = j->refused = j->delivered = j->rows = j->unreadable = j->failing = j->committed =
+        j->unclear = j->hit = j->stale_name = j->left_transaction = false;
     j->failed = j->spec.n;
 }
 
@@ -310,6 +337,21 @@ void job_finish_ending(struct db_pools *pools)
 {
     while (pools->ending.first)
         finish(pools->ending.first);
+}
+
+bool db_job_long(struct db_job *j)
+{
+    struct conn *c = j->conn;
+    if (j->key)
+        pace_slow(j->pool->pace, j->key);
+    if (j->state != JOB_SENT || c->jobs.first != j)
+        return true;
+    c->solo = true;
+    if (!j->next)
+        return true;
+    j->thrown = true;
+    conn_stop_head(c);
+    return false;
 }
 
 void db_job_pause(struct db_job *j)

@@ -11,7 +11,10 @@
  * Groups: the user's text travels DB_EXCLUSIVE and, where in_transaction is set, as BEGIN
  * [ISOLATION..] [READ ONLY] [DEFERRABLE]; statements; COMMIT inside the one group. SQL of our own
  * travels DB_SHARED as an implicit transaction: others may be queued behind it on the same
- * connection. */
+ * connection. DB_QUICK is the user's text, one statement that leaves nothing in its session: it
+ * travels shared while statements of this text are known to be quick (db/pace.h), else exclusive.
+ * It holds nobody up for long: when it takes long and others stand behind it, it is cancelled,
+ * which rolls it back, and run again by itself, unseen. */
 #ifndef PGH_DB_JOB_H
 #define PGH_DB_JOB_H
 
@@ -21,7 +24,7 @@
 struct db_pool;
 struct db_job;
 
-enum db_travel { DB_SHARED, DB_EXCLUSIVE };
+enum db_travel { DB_SHARED, DB_EXCLUSIVE, DB_QUICK };
 enum db_isolation {
     DB_ISOLATION_DEFAULT,
     DB_READ_UNCOMMITTED,
@@ -103,6 +106,9 @@ struct db_ops {
     /* A result of statement i; in row mode once per row. False cancels the job: on_done then says
      * DB_FAILED/57014. */
     bool (*on_result)(void *arg, size_t i, const struct db_result *);
+    /* Of a DB_QUICK job: what on_result gave is void, the statement was rolled back and is about to
+     * be run again. False (or NULL): too late, the job fails with what it met. */
+    bool (*on_again)(void *arg);
     void (*on_done)(void *arg, const struct db_outcome *);
 };
 
@@ -116,6 +122,11 @@ void db_cancel(struct db_job *);
 /* Backpressure for row mode: while paused nothing is read from the connection. */
 void db_job_pause(struct db_job *);
 void db_job_resume(struct db_job *);
+
+/* The result is a long one, whose reader will set the pace. True: nobody stands behind the job, nor
+ * will from now on. False: somebody does, so it leaves: go on taking what comes, until on_again or
+ * on_done. */
+bool db_job_long(struct db_job *);
 
 /* COPY, on an exclusive connection outside pipeline mode. The statement is one COPY ... FROM STDIN
  * / TO STDOUT. */

@@ -1,16 +1,17 @@
 /* pool: which job goes to which connection, and how many connections there are.
  *
  * First come, first served: while jobs wait, a new one stands behind them, whatever its kind. A
- * job goes to an idle connection, else (shared) to the shortest pipeline whose head has not run
- * longer than db-pipeline-patience; else it waits, and the pool grows up to its size.
+ * short job goes behind other short ones (in_company); else to an idle connection, else (shared) to
+ * the shortest pipeline whose head has not run longer than db-pipeline-patience; else it waits, and
+ * the pool grows up to its size.
  *
- * Few deep or many shallow pipelines? 32 clients, settings and a point read in each group, two
- * cores shared with the server (requests a second, three runs each, interleaved, on a busy
- * machine): 1 connection, 16 deep      5,700   6,700  10,300 2 connections, 16 deep     9,900
- * 13,400  20,000 4 connections, 8 deep     13,700  15,300  18,000 10 connections, 4 deep    12,800
- * 14,100  19,700 10 connections, 1 deep     8,900  13,300  15,200 Idle connections first and depth
- * behind them loses nothing against packing, and keeps a slow job away from most others; depth
- * itself is worth a third. One core's worth of backends is too few. */
+ * What that is worth, 32 clients on two cores shared with server and load (microseconds of CPU a
+ * request, ours and PostgreSQL's; each on an idle connection -> in company; `make bench` and the
+ * times of the backends in /proc, interleaved on a busy machine):
+ *     /sql point read    24..35 and 30..43 -> 18..22 and 18..25
+ *     /rest point read   30..43 and 54..83 -> 24..33 and 35..50
+ * A single connection, 16 deep, is as cheap but no quicker: one core's worth of backends is too
+ * few. */
 #include "db/private.h"
 
 #include <assert.h>
@@ -66,21 +67,29 @@ static void grow_by_one(struct db_pool *p)
         open_one(p);
 }
 
-/* Reads of one turn stand behind one another on one connection, so many at most: one backend is
- * woken for all of them instead of one each, and waking costs more than the read. (libpq 15 still
- * writes each group by itself; from libpq 17 on they leave in one write.) Only reads, because they
- * can leave again when one among them takes long (conn.c, on_stuck). */
-#define COMPANY 4
+/* Short statements stand behind one another on one connection, even while others are idle, as long
+ * as together they take less than the patience: a backend that goes on costs a third of one that is
+ * woken. Longer ones are better spread over the processors that PostgreSQL has. How long one takes
+ * by itself cannot be told while processors are short; so one pair in PAIR_EVERY is tried whatever
+ * its pace: what takes no longer for two than for one soon has a pace that allows more. */
+#define PAIR_EVERY 8
+
+static bool in_company(struct db_pool *p, const struct conn *c, const struct db_job *j)
+{
+    if (c->jobs.n == 0 || j->spec.travel != DB_SHARED || j->cost_us == PACE_SLOW_US)
+        return false;
+    return c->jobs.cost_us + j->cost_us <= p->pools->conf->db_pipeline_patience_us ||
+           (c->jobs.n == 1 && c->jobs.cost_us < PACE_SLOW_US && ++p->pairs % PAIR_EVERY == 0);
+}
 
 static struct conn *pick(struct db_pool *p, const struct db_job *j)
 {
-    bool company = j->spec.travel == DB_SHARED && !j->spec.can_write;
     struct conn *best = NULL;
     uint64_t now = now_of(p);
     for (struct conn *c = p->conns; c; c = c->next) {
         if (!conn_takes(c, j, now))
             continue;
-        if (company && c->n_placed > 0 && c->n_placed < COMPANY)
+        if (in_company(p, c, j))
             return c;
         if (!best || c->jobs.n < best->jobs.n)
             best = c;
@@ -459,6 +468,7 @@ struct db_pool *pool_new(struct db_pools *pools, const struct conf_database *db,
     pool_resize(p, db);
     p->prepared = db->db_prepared_statements;
     p->types = pools_types(pools, db->name, "");
+    p->pace = pace_new();
     p->used_us = p->checked_us = loop_now_us(pools->loop);
     p->pump_task = LOOP_TASK(on_pump, p);
     loop_timer_init(&p->retry, pools->loop, on_retry, p);
@@ -490,6 +500,7 @@ static void destroy(void *arg)
     free(p->options);
     free(p->application_name);
     db_failure_fini(&p->failure);
+    pace_free(p->pace);
     free(p);
 }
 

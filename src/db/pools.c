@@ -131,6 +131,10 @@ static void check_list(struct job_list *l, uint64_t now, uint64_t *next)
         if (over && j->state != JOB_SENT) {
             end_unsent(j, false);
         } else if (over && !j->timed_out && !j->cancelled) {
+            if (conn_let_go(j->conn, j)) {
+                end_unsent(j, false);
+                continue;
+            }
             j->timed_out = true;
             conn_stop_head(j->conn);
         } else if (waits && j->queue_deadline_us && now >= j->queue_deadline_us) {

@@ -11,6 +11,7 @@
 #define PGH_DB_PRIVATE_H
 
 #include "db/cancel.h"
+#include "db/pace.h"
 #include "db/pool.h"
 #include "db/session.h"
 #include "db/stmt_cache.h"
@@ -20,6 +21,8 @@
 #define JOB_NOTICES_MAX 100
 #define JOB_NOTICES_BYTES (64 * 1024)
 #define JOB_HELD_INLINE 4
+/* So often a job is sent to another connection because it stood behind a slow one. */
+#define JOB_MOVES_MAX 16
 /* Cancels meant for neighbours that one job survives unseen. */
 #define JOB_HITS_MAX 16
 
@@ -27,6 +30,8 @@
 #define CONN_RESET_EVERY 100
 /* Bytes of one statement or result past which a connection is closed afterwards. */
 #define CONN_BULKY (8 * 1024 * 1024)
+/* Jobs of one reading whose pace is kept; with a deeper pipeline that of the first ones. */
+#define CONN_ENDED_MAX 16
 /* A cancel that took this long did not work: the connection is closed. */
 #define CONN_CANCEL_MAX_US (10 * 1000000ull)
 #define CONN_CANCEL_AGAIN_US 20000ull
@@ -40,6 +45,7 @@ enum job_state { JOB_WAITING, JOB_PLACED, JOB_SENT, JOB_ENDING };
 struct job_list {
     struct db_job *first, *last;
     size_t n;
+    uint64_t cost_us; /* of all of them */
 };
 
 struct held { /* a result kept until ReadyForQuery */
@@ -66,6 +72,8 @@ struct db_job {
     void *arg;
     enum job_state state;
     bool copy;
+    bool quick;     /* it came as DB_QUICK; spec.travel says how it travels this time */
+    bool thrown;    /* others stand behind it and it takes long: to be run again by itself */
     bool ghost;     /* stands in for a job that went elsewhere: not worth a cancel */
     bool cancelled; /* the caller left: no callback any more */
     bool timed_out; /* the deadline passed while it was sent */
@@ -84,7 +92,10 @@ struct db_job {
     bool left_transaction, queue_timeout, login_refused;
     enum db_end end;
     unsigned retry_after_s;
-    unsigned hits; /* how often it was sent again after a neighbour's cancel */
+    unsigned hits;    /* how often it was sent again after a neighbour's cancel */
+    unsigned moves;   /* how often it went elsewhere because of a slow one before it */
+    uint64_t key;     /* of its text in pool->pace; 0: its time is not kept */
+    uint32_t cost_us; /* what it takes, as far as that is known; PACE_SLOW_US at most */
     size_t failed;
     size_t types_of; /* 1 + the statement whose types were looked at last */
     struct db_failure failure;
@@ -132,8 +143,11 @@ struct conn {
     enum conn_state state;
     struct step *steps; /* a ring */
     size_t steps_first, steps_n, steps_cap;
-    struct job_list jobs; /* sent ones first */
-    size_t n_placed;      /* not yet encoded */
+    struct job_list jobs;           /* sent ones first */
+    size_t n_placed;                /* not yet encoded */
+    uint64_t ended[CONN_ENDED_MAX]; /* keys of the jobs that ended in this reading */
+    size_t n_ended;
+    uint64_t work_us; /* since when PostgreSQL is at what will end next; loop_clock_us */
     struct loop_task flush_task, read_task;
     struct stmt_cache *cache; /* NULL: no names */
     char **user_names;        /* names the user prepared, to be closed */
@@ -180,6 +194,8 @@ struct db_pool {
     unsigned max, n_conns, n_connecting;
     unsigned extra;         /* connections over max, for questions about types */
     struct db_types *types; /* of its database; owned by db_pools */
+    struct pace *pace;
+    unsigned pairs; /* refused company so far: pool.c */
     struct job_list waiting;
     struct db_failure failure; /* why it is down */
     uint64_t backoff_us, retry_us, used_us, checked_us;
@@ -239,6 +255,9 @@ static inline bool conn_idle(const struct conn *c)
 void conn_place(struct conn *, struct db_job *);
 void conn_leave(struct conn *, struct db_job *); /* a PLACED job goes elsewhere */
 void conn_stop_head(struct conn *); /* cancels if the job at the head is to be stopped */
+/* A job that only reads and stands behind the head is free to end or to be run elsewhere: what was
+ * sent of it goes on without it. False: it cannot leave. */
+bool conn_let_go(struct conn *, struct db_job *);
 void conn_read_later(struct conn *);
 void conn_set_paused(struct conn *, bool paused);
 void conn_became_idle(struct conn *);

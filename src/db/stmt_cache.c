@@ -53,8 +53,6 @@ static void list_remove(struct stmt_cache *c, struct stmt_entry *e)
     *(e->next ? &e->next->prev : &c->newest) = e->prev;
 }
 
-/* Not keyed, unlike str_hash: the texts are long, this runs twice a request, and the worst that
- * chosen collisions can do is one chain as long as the cache is wide. */
 static uint64_t mix(uint64_t h, struct str s)
 {
     const char *p = s.p;
@@ -72,9 +70,14 @@ static uint64_t mix(uint64_t h, struct str s)
     return h ^ h >> 32;
 }
 
+uint64_t stmt_text_hash(struct str text)
+{
+    return mix(0, text);
+}
+
 static uint64_t hash_of(struct str scope, struct str text)
 {
-    return mix(mix(0, text), scope);
+    return mix(stmt_text_hash(text), scope);
 }
 
 static bool is(const struct stmt_entry *e, struct str scope, struct str text)

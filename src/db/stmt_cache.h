@@ -29,6 +29,10 @@ struct stmt_entry {
 struct stmt_cache *stmt_cache_new(unsigned names_max);
 void stmt_cache_free(struct stmt_cache *);
 
+/* Of a text alone. Not keyed, unlike str_hash: the texts are long, this runs twice a request, and
+ * the worst that chosen collisions can do is one chain as long as the cache is wide. */
+uint64_t stmt_text_hash(struct str text);
+
 /* The entry of this statement, used now; NULL when it has none. */
 struct stmt_entry *stmt_cache_find(struct stmt_cache *, struct str scope, struct str text);
 /* A new one in state PARSING; NULL when the text is too long or nothing can be evicted. */

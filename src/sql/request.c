@@ -64,6 +64,7 @@ static bool set_statement(struct reading *r, struct str sql, struct sql_params *
     struct db_statement_class class = db_statement_class(sql, r->body->plain_backslash);
     extra->encoding = class.client_encoding;
     extra->leaves_state = class.leaves_state;
+    extra->reads = class.kind == DB_STATEMENT_READ && !class.can_write;
     r->request->leaves_state = r->request->leaves_state || class.leaves_state;
     stmt->prepare = extra->verb == SQL_VERB_QUERY && sql.n <= PREPARE_MAX;
     return true;
@@ -418,6 +419,7 @@ bool sql_request_read(struct arena *arena, const struct sql_options *options,
                         options->isolation != DB_ISOLATION_DEFAULT || rows_may_change_encoding(q);
     if (q->batch && options->format != SQL_JSON)
         return err_set(err, 406, "PGH105", "a batch is answered as application/json only");
+    q->quick = q->n == 1 && !q->in_transaction && !q->leaves_state && q->extras[0].reads;
     drop_names(q);
     if (check_statements(q, err))
         return add_hidden(&r, err);

@@ -20,6 +20,7 @@ struct sql_extra { /* what /sql knows about a statement besides db_stmt */
     enum sql_verb verb;
     bool array_mode;
     bool leaves_state;            /* the session may differ after it */
+    bool reads;                   /* its text reads and no more */
     bool encoding;                /* it may change client_encoding in some roundabout way */
     const struct db_error *means; /* a hidden statement: what its failure says */
 };
@@ -33,6 +34,7 @@ struct sql_request {
     bool batch;          /* the reply is {"results": [...]} */
     bool in_transaction; /* BEGIN ... COMMIT around all */
     bool leaves_state;   /* one of them does */
+    bool quick;          /* one query, bare, that leaves nothing in its session: DB_QUICK */
     size_t failed;       /* with an error: the index of the client's statement, or SQL_NO_INDEX */
 };
 

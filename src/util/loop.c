@@ -43,7 +43,7 @@ struct loop {
     size_t posted_n, posted_cap;
 };
 
-static uint64_t monotonic_us(void)
+uint64_t loop_clock_us(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -191,7 +191,7 @@ void loop_free_later(struct loop *l, void (*free_fn)(void *), void *p)
 uint64_t loop_now_us(const struct loop *l)
 {
     if (!l->clock->now_us)
-        l->clock->now_us = monotonic_us();
+        l->clock->now_us = loop_clock_us();
     return l->clock->now_us;
 }
 
@@ -209,7 +209,7 @@ void loop_run(struct loop *l)
         event_base_loop(l->base, EVLOOP_ONCE);
         uint64_t began = loop_now_us(l); /* as a rule read by the turn's first callback */
         after_turn(l);
-        l->lag_us = monotonic_us() - began;
+        l->lag_us = loop_clock_us() - began;
     }
     l->clock->now_us = 0;
 }

@@ -52,6 +52,7 @@ void loop_free_later(struct loop *, void (*free_fn)(void *), void *p);
 
 uint64_t
 loop_now_us(const struct loop *); /* monotonic microseconds; read once a turn, after the wait */
+uint64_t loop_clock_us(void);     /* the same clock, read afresh */
 uint64_t loop_lag_us(const struct loop *); /* how long the last turn took, for the metrics */
 
 void loop_run(struct loop *); /* until loop_stop */

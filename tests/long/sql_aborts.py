@@ -1,5 +1,6 @@
 # sql_aborts.py PORT N: N requests are left by their clients at random moments while 8 others work. Every other request
-# must be answered with its own marker; none may see a 57014 that was not its own.
+# must be answered with its own marker; none may see a 57014 that was not its own. Some of both kinds are bare reads,
+# which share a connection; others are not.
 import json, random, socket, sys, threading, time
 
 port, wanted = int(sys.argv[1]), int(sys.argv[2])
@@ -39,6 +40,8 @@ def worker(me):
             with lock:
                 mine, hits = hits, hits + 1
             s.sendall(request("insert into hits values ($1::int) returning $2::text as m", [mine, marker]))
+        elif n % 3:
+            s.sendall(request("select $1::text as m", [marker]))
         else:
             s.sendall(request("select $1::text as m, pg_sleep(0.001)::text", [marker]))
         status, body = answer(s)
@@ -53,7 +56,9 @@ def worker(me):
 def leaver():
     s = socket.create_connection(("127.0.0.1", port), 30)
     kind = random.random()
-    if kind < 0.4:
+    if kind < 0.2:
+        s.sendall(request("select count(*) from generate_series(1, $1::int)", [10 ** random.randint(1, 7)]))
+    elif kind < 0.4:
         s.sendall(request("select pg_sleep(30)", []))
     elif kind < 0.7:
         s.sendall(request("select pg_sleep(0.002), repeat('x', 100) from generate_series(1, 100000)", []))

@@ -1,0 +1,261 @@
+/* DB_QUICK jobs against a real server: who shares a connection, and who leaves it when one among
+ * them takes long. */
+#include "unit.h"
+
+#include "db_world.h"
+
+static void quick(struct request *q, const char *sql, const char *value)
+{
+    *q = (struct request){.spec = {.travel = DB_QUICK, .can_write = true, .stream_rows = true}};
+    stmt(q, sql);
+    param(q, value);
+}
+
+/* The pool has seen that this text is quick. */
+static void teach(struct world *w, const char *sql, const char *value)
+{
+    struct request q;
+    for (int i = 0; i < 50; i++) {
+        quick(&q, sql, value);
+        run_ok(w, &q, NULL);
+    }
+}
+
+static void test_pace(void **state)
+{
+    (void)state;
+    struct pace *p = pace_new();
+    uint64_t a = stmt_text_hash(STR("select a")), b = stmt_text_hash(STR("select b"));
+    assert_int_equal(pace_us(p, a), PACE_UNKNOWN);
+    pace_note(p, a, 900);
+    assert_int_equal(pace_us(p, a), 900);
+    assert_int_equal(pace_us(p, b), PACE_UNKNOWN);
+    for (int i = 0; i < 100; i++)
+        pace_note(p, a, i % 3 ? 700 : 50); /* mostly waiting: near what it takes without */
+    assert_in_range(pace_us(p, a), 50, 120);
+    pace_note(p, a, 3600 * 1000000ull);
+    assert_in_range(pace_us(p, a), 50, 130); /* one of them says little */
+    pace_slow(p, a);
+    assert_int_equal(pace_us(p, a), PACE_SLOW_US);
+    for (int i = 0; i < 20; i++)
+        pace_note(p, a, 60);
+    assert_in_range(pace_us(p, a), 60, PACE_SLOW_US / 2 - 1);
+    for (int i = 0; i < 1000; i++)
+        pace_note(p, b, PACE_SLOW_US * 2ull);
+    assert_int_equal(pace_us(p, b), PACE_SLOW_US);
+    pace_free(p);
+}
+
+static void test_company(void **state)
+{
+    (void)state;
+    enum { N = 8 };
+    static const char sql[] = "select pg_backend_pid() from (select pg_sleep($1::float8)) s";
+    struct world w;
+    static struct request q[N];
+    conf.db_pipeline_patience_us = 500000; /* far more than all of them take */
+    world_start(&w);
+    teach(&w, sql, "0");
+    for (int i = 0; i < N; i++) {
+        quick(&q[i], sql, "0");
+        submit(&w, &q[i]);
+    }
+    run_until(&w, all_ended, &(struct crowd){q, N}, 10);
+    for (int i = 0; i < N; i++)
+        assert_string_equal(q[i].text, q[0].text);
+    conf.db_pipeline_depth = 1; /* is no sharing */
+    for (int i = 0; i < N; i++) {
+        quick(&q[i], sql, "0.2"); /* meanwhile others connect */
+        submit(&w, &q[i]);
+    }
+    run_until(&w, all_ended, &(struct crowd){q, N}, 10);
+    bool same = true;
+    for (int i = 0; i < N; i++)
+        same = same && strcmp(q[i].text, q[0].text) == 0;
+    assert_false(same);
+    world_end(&w);
+}
+
+/* Works like SELECT of a view whose function writes: what it did before it was thrown out is
+ * undone. */
+static const char writing[] = "select note($1::float8)";
+
+static void make_notes(struct world *w)
+{
+    struct request q;
+    exclusive(&q, "create table notes (at timestamptz default clock_timestamp())");
+    run_ok(w, &q, NULL);
+    exclusive(&q, "create function note(seconds float8) returns int language plpgsql as $$ begin "
+                  "insert into notes default values; perform pg_sleep(seconds); return 1; end $$");
+    run_ok(w, &q, NULL);
+}
+
+static void test_thrown(void **state)
+{
+    (void)state;
+    enum { N = 6 };
+    struct world w;
+    struct request slow;
+    static struct request q[N];
+    databases[0].db_pool = 2;
+    conf.db_pipeline_patience_us = 2000;
+    world_start(&w);
+    make_notes(&w);
+    teach(&w, writing, "0");
+    quick(&slow, writing, "3");
+    submit(&w, &slow);
+    for (int i = 0; i < N; i++) {
+        quick(&q[i], writing, "0");
+        submit(&w, &q[i]);
+    }
+    run_until(&w, all_ended, &(struct crowd){q, N}, 2); /* before the slow one */
+    assert_false(slow.ended);
+    run_until(&w, has_ended, &slow, 10);
+    assert_int_equal(slow.end, DB_DONE);
+    assert_true(slow.db_us > 3000000);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(q[i].end, DB_DONE);
+    assert_true(stats(&w).resends > 0);
+    shared(&slow, "select count(*) from notes");
+    run_ok(&w, &slow, "57"); /* 50 taught, 6, and the slow one: once */
+    /* now known to be slow: nobody is placed behind it any more, and nothing is cancelled */
+    uint64_t cancels = stats(&w).cancels;
+    quick(&slow, writing, "0.2");
+    submit(&w, &slow);
+    quick(&q[0], writing, "0");
+    submit(&w, &q[0]);
+    run_until(&w, has_ended, &slow, 10);
+    run_until(&w, has_ended, &q[0], 10);
+    assert_int_equal(stats(&w).cancels, cancels);
+    check_idle(&w);
+    world_end(&w);
+}
+
+/* ---- results that were already handed over ---- */
+
+struct taken {
+    struct request q;
+    unsigned again;
+    bool said_long, deny;
+};
+
+static bool on_taken(void *arg, size_t i, const struct db_result *r)
+{
+    struct taken *t = arg;
+    bool more = on_result(&t->q, i, r);
+    if (t->said_long && t->q.rows > 10)
+        t->said_long = !db_job_long(t->q.job);
+    return more;
+}
+
+static bool on_taken_again(void *arg)
+{
+    struct taken *t = arg;
+    t->again++;
+    t->q.rows = t->q.results = 0;
+    return !t->deny;
+}
+
+static void on_taken_done(void *arg, const struct db_outcome *o)
+{
+    on_done(&((struct taken *)arg)->q, o);
+}
+
+static const struct db_ops taken_ops = {
+    .on_result = on_taken, .on_again = on_taken_again, .on_done = on_taken_done};
+
+/* A row, then a rest, then the others. */
+static const char slow_rows[] =
+    "select i, case when i = 20 then pg_sleep($1::float8) end from generate_series(1, 40) i";
+
+static void submit_taken(struct world *w, struct taken *t, const char *sql, const char *value)
+{
+    quick(&t->q, sql, value);
+    t->q.job = db_submit(own(w), &t->q.spec, &taken_ops, t);
+}
+
+static void test_again(void **state)
+{
+    (void)state;
+    struct world w;
+    struct taken t = {.again = 0};
+    struct request behind;
+    databases[0].db_pool = 1;
+    conf.db_pipeline_patience_us = 2000;
+    world_start(&w);
+    teach(&w, slow_rows, "0");
+    teach(&w, "select $1::int", "1");
+    submit_taken(&w, &t, slow_rows, "1.5");
+    quick(&behind, "select $1::int", "1");
+    submit(&w, &behind);
+    run_until(&w, has_ended, &behind, 1);
+    assert_false(t.q.ended);
+    run_until(&w, has_ended, &t.q, 10);
+    assert_int_equal(t.q.end, DB_DONE);
+    assert_int_equal(t.again, 1);
+    assert_int_equal(t.q.rows, 40);
+    world_end(&w);
+}
+
+/* Its reader is slow: with somebody behind it it goes, and comes again with nobody. */
+static void test_long(void **state)
+{
+    (void)state;
+    static const char sql[] = "select repeat('x', $1::int) from generate_series(1, 20000)";
+    struct world w;
+    struct taken t = {.said_long = true};
+    struct request behind;
+    databases[0].db_pool = 1;
+    conf.db_pipeline_patience_us = 2000000; /* on_stuck does not come into it */
+    world_start(&w);
+    teach(&w, "select $1::int", "1");
+    submit_taken(&w, &t, sql, "2000");
+    quick(&behind, "select $1::int", "1");
+    submit(&w, &behind);
+    run_until(&w, has_ended, &behind, 5);
+    run_until(&w, has_ended, &t.q, 10);
+    assert_int_equal(t.q.end, DB_DONE);
+    assert_int_equal(t.q.rows, 20000);
+    assert_int_equal(t.again, 1);
+    assert_false(t.said_long); /* the second time nobody stood behind it */
+    check_idle(&w);
+    world_end(&w);
+}
+
+/* The deadline of one that stands behind a slow one is its own. */
+static void test_deadline_behind(void **state)
+{
+    (void)state;
+    struct world w;
+    struct request slow, q;
+    databases[0].db_pool = 1;
+    conf.db_pipeline_patience_us = 1000000;
+    world_start(&w);
+    shared(&slow, "select pg_sleep(1.5)");
+    submit(&w, &slow);
+    shared(&q, "select 1");
+    q.spec.can_write = false;
+    q.spec.timeout_us = 100000;
+    submit(&w, &q);
+    run_until(&w, has_ended, &q, 1);
+    assert_false(slow.ended);
+    assert_int_equal(q.end, DB_TIMED_OUT);
+    assert_string_equal(q.code, "57014");
+    run_until(&w, has_ended, &slow, 10);
+    assert_int_equal(slow.end, DB_DONE);
+    check_idle(&w);
+    world_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pace),
+        cmocka_unit_test_setup(test_company, before_each),
+        cmocka_unit_test_setup(test_thrown, before_each),
+        cmocka_unit_test_setup(test_again, before_each),
+        cmocka_unit_test_setup(test_long, before_each),
+        cmocka_unit_test_setup(test_deadline_behind, before_each),
+    };
+    return cmocka_run_group_tests_name("db_quick", tests, setup, teardown);
+}
