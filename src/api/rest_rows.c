@@ -189,6 +189,7 @@ bool rest_rows_group(struct rest_run *run, const struct sqlgen_read *read, struc
     run->on_outcome = on_outcome;
     run->on_done = on_done;
     run->spec.stream_rows = true;
+    run->spec.yields = false; /* what the client has cannot be taken back */
     if (run->db->db_pre_request && run->db->db_pre_request[0]) {
         rest_run_sql(run, &sql);
         sql_lit(&sql, "SELECT ");

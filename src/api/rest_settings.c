@@ -132,6 +132,7 @@ bool rest_run_settings(struct rest_run *run, const struct rest_run_mode *mode, s
         .rollback = rest_tx_rollback(run->conf, prefs),
         .can_write = !mode->read_only,
         .leaves_state = run->conf->db_reset_after_rpc && (mode->leaves_state || hooked),
+        .yields = !(mode->leaves_state || hooked),
         .timeout_us = deadline(run),
         .application_name = sql_access_name(run->req)};
     struct sqlgen_settings settings = {

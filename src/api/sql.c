@@ -235,7 +235,9 @@ static void submit(struct call *call, struct db_pool *pool)
     const struct db_job_spec spec = {
         .stmts = q->stmts,
         .n = q->n,
-        .travel = q->quick ? DB_QUICK : DB_EXCLUSIVE,
+        .travel = q->quick ? DB_SHARED : DB_EXCLUSIVE,
+        .yields = q->quick,
+        .foreign = q->quick,
         .in_transaction = q->in_transaction,
         .isolation = o->isolation,
         .read_only = o->read_only,

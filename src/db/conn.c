@@ -100,11 +100,11 @@ static void flush_later(struct conn *c)
 }
 
 /* Nobody on it can hold up for long who stands behind: what only reads lets others go, what is
- * quick is thrown out. */
+ * yields is thrown out. */
 static bool all_yield(const struct conn *c)
 {
     for (const struct db_job *j = c->jobs.first; j; j = j->next)
-        if (j->spec.can_write && !j->quick)
+        if (j->spec.can_write && !j->spec.yields)
             return false;
     return true;
 }
@@ -118,10 +118,10 @@ bool conn_takes(const struct conn *c, const struct db_job *j, uint64_t now_us)
         return false; /* names that a user prepared must be gone before the next job */
     if (c->jobs.n == 0)
         return true;
-    if (j->spec.travel == DB_EXCLUSIVE || c->jobs.n >= conf->db_pipeline_depth ||
+    if (j->spec.travel == DB_EXCLUSIVE || j->alone || c->jobs.n >= conf->db_pipeline_depth ||
         now_us - c->head_us > conf->db_pipeline_patience_us)
         return false;
-    return !j->quick || all_yield(c);
+    return !j->spec.yields || all_yield(c);
 }
 
 void conn_place(struct conn *c, struct db_job *j)
@@ -140,7 +140,8 @@ void conn_place(struct conn *c, struct db_job *j)
     job_list_push(&c->jobs, j);
     c->n_placed++;
     /* Nobody waits behind a stream: its reader may be slow. */
-    c->solo = j->spec.travel == DB_EXCLUSIVE || (j->spec.stream_rows && !j->quick);
+    c->solo =
+        j->spec.travel == DB_EXCLUSIVE || j->alone || (j->spec.stream_rows && !j->spec.yields);
     c->pool->stats.jobs++;
     flush_later(c);
 }
@@ -202,7 +203,7 @@ static void on_stuck(void *arg)
     if (c->state != CONN_UP || c->jobs.n < 2)
         return;
     bool leaves =
-        head->quick && head->state == JOB_SENT && (!head->delivered || head->ops.on_again);
+        head->spec.yields && head->state == JOB_SENT && (!head->delivered || head->ops.on_again);
     if (ran >= limit && !disperse(c) && leaves) {
         head->thrown = true;
         conn_stop_head(c);

@@ -48,7 +48,7 @@ static bool try_again(struct conn *c, struct db_job *j)
         return false;
     if (thrown) {
         pace_slow(c->pool->pace, j->key);
-        j->spec.travel = DB_EXCLUSIVE;
+        j->alone = true;
         c->need_reset = true; /* locks of its session would stand in its own way */
     } else if (hit) {
         j->hits++; /* each of them another cancel of another job */
@@ -101,7 +101,7 @@ static void on_job_sync(struct conn *c, struct db_job *j)
         j->left_transaction = !j->failing && !j->spec.in_transaction;
     }
     /* PostgreSQL reports a change just before ReadyForQuery, behind the rows. */
-    if ((j->spec.travel == DB_EXCLUSIVE || j->quick) && PQclientEncoding(c->pg) != c->utf8) {
+    if ((j->spec.travel == DB_EXCLUSIVE || j->spec.foreign) && PQclientEncoding(c->pg) != c->utf8) {
         c->need_reset = true;
         j->unreadable = j->rows;
     }

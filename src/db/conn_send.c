@@ -253,7 +253,7 @@ static void note_traces(struct conn *c, const struct db_job *j)
     if (j->spec.leaves_state) {
         c->need_reset = true;
         c->need_names = c->need_names || j->may_prepare;
-    } else if ((j->spec.travel == DB_EXCLUSIVE || j->quick) &&
+    } else if ((j->spec.travel == DB_EXCLUSIVE || j->spec.foreign) &&
                ++c->since_reset >= CONN_RESET_EVERY) {
         c->need_reset = c->need_names = true;
     }

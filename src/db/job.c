@@ -111,23 +111,21 @@ struct db_job *job_ghost(const struct db_job *of)
 }
 
 /* The pace is that of the last statement: those before it are our own settings. */
-static void choose_travel(struct db_job *j)
+static void look_up_pace(struct db_job *j)
 {
-    const struct conf *conf = j->pools->conf;
-    struct db_job_spec *s = &j->spec;
-    if ((!j->quick && (s->travel != DB_SHARED || s->can_write)) ||
-        s->stmts[s->n - 1].sql_len > STMT_CACHE_TEXT_MAX) {
-        s->travel = j->quick ? DB_EXCLUSIVE : s->travel;
+    const struct db_job_spec *s = &j->spec;
+    bool kept = s->travel == DB_SHARED && (s->yields || !s->can_write);
+    if (!kept || s->stmts[s->n - 1].sql_len > STMT_CACHE_TEXT_MAX) {
+        j->alone = s->foreign; /* nothing will be known of it */
         return;
     }
     const struct db_stmt *st = &s->stmts[s->n - 1];
     j->key = stmt_text_hash((struct str){st->sql, st->sql_len}) | 1;
     uint32_t pace = pace_us(j->pool->pace, j->key);
-    bool share = conf->db_pipeline_depth > 1 && (pace == PACE_UNKNOWN || pace < PACE_SLOW_US / 2);
     if (pace < PACE_SLOW_US)
         j->cost_us = pace;
-    if (j->quick)
-        s->travel = share ? DB_SHARED : DB_EXCLUSIVE;
+    bool slow = pace != PACE_UNKNOWN && pace >= PACE_SLOW_US / 2;
+    j->alone = s->yields && (slow || j->pools->conf->db_pipeline_depth == 1);
 }
 
 struct db_job *job_new(struct db_pool *pool, const struct db_job_spec *spec, void *arg)
@@ -139,8 +137,7 @@ struct db_job *job_new(struct db_pool *pool, const struct db_job_spec *spec, voi
     j->held = j->held_inline;
     j->held_cap = JOB_HELD_INLINE;
     j->failed = spec->n;
-    j->quick = spec->travel == DB_QUICK;
-    choose_travel(j);
+    look_up_pace(j);
     j->submitted_us = job_now(j);
     if (spec->timeout_us)
         j->deadline_us = j->submitted_us + spec->timeout_us;

@@ -11,10 +11,10 @@
  * Groups: the user's text travels DB_EXCLUSIVE and, where in_transaction is set, as BEGIN
  * [ISOLATION..] [READ ONLY] [DEFERRABLE]; statements; COMMIT inside the one group. SQL of our own
  * travels DB_SHARED as an implicit transaction: others may be queued behind it on the same
- * connection. DB_QUICK is the user's text, one statement that leaves nothing in its session: it
- * travels shared while statements of this text are known to be quick (db/pace.h), else exclusive.
- * It holds nobody up for long: when it takes long and others stand behind it, it is cancelled,
- * which rolls it back, and run again by itself, unseen. */
+ * connection. A job that may be cancelled and run again, because that leaves nothing, says that it
+ * yields: when it takes long and others stand behind it, it is cancelled, which rolls it back, and
+ * run again with nobody behind it, unseen. So short ones may share a connection and hold nobody up
+ * for long; it is how a bare statement of the user's travels shared, too. */
 #ifndef PGH_DB_JOB_H
 #define PGH_DB_JOB_H
 
@@ -24,7 +24,7 @@
 struct db_pool;
 struct db_job;
 
-enum db_travel { DB_SHARED, DB_EXCLUSIVE, DB_QUICK };
+enum db_travel { DB_SHARED, DB_EXCLUSIVE };
 enum db_isolation {
     DB_ISOLATION_DEFAULT,
     DB_READ_UNCOMMITTED,
@@ -63,6 +63,9 @@ struct db_job_spec {
     bool can_write;   /* false: may be sent again once when its connection was lost */
     bool
         leaves_state; /* the connection is reset before anybody else's group (RPC, /sql that may) */
+    bool yields;      /* a shared job that leaves nothing in its session, not even locks */
+    bool foreign;     /* a shared job whose text is the client's: what it may do to its session is
+                         looked for */
     bool need_types;  /* types of the user's own are looked up (db_pool_types) before a result with
                          them is handed over */
     uint64_t timeout_us;         /* from now to ReadyForQuery, queue included; 0: none */
@@ -106,7 +109,7 @@ struct db_ops {
     /* A result of statement i; in row mode once per row. False cancels the job: on_done then says
      * DB_FAILED/57014. */
     bool (*on_result)(void *arg, size_t i, const struct db_result *);
-    /* Of a DB_QUICK job: what on_result gave is void, the statement was rolled back and is about to
+    /* Of a job that yields: what on_result gave is void, it was rolled back and is about to
      * be run again. False (or NULL): too late, the job fails with what it met. */
     bool (*on_again)(void *arg);
     void (*on_done)(void *arg, const struct db_outcome *);

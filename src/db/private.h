@@ -72,8 +72,8 @@ struct db_job {
     void *arg;
     enum job_state state;
     bool copy;
-    bool quick;     /* it came as DB_QUICK; spec.travel says how it travels this time */
-    bool thrown;    /* others stand behind it and it takes long: to be run again by itself */
+    bool alone;     /* takes long: it wants a connection with nobody on it, before or behind */
+    bool thrown;    /* others stand behind it and it takes long: to be run again alone */
     bool ghost;     /* stands in for a job that went elsewhere: not worth a cancel */
     bool cancelled; /* the caller left: no callback any more */
     bool timed_out; /* the deadline passed while it was sent */

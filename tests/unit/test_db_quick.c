@@ -1,4 +1,4 @@
-/* DB_QUICK jobs against a real server: who shares a connection, and who leaves it when one among
+/* Jobs that yield against a real server: who shares a connection, and who leaves it when one among
  * them takes long. */
 #include "unit.h"
 
@@ -6,7 +6,11 @@
 
 static void quick(struct request *q, const char *sql, const char *value)
 {
-    *q = (struct request){.spec = {.travel = DB_QUICK, .can_write = true, .stream_rows = true}};
+    *q = (struct request){.spec = {.travel = DB_SHARED,
+                                   .yields = true,
+                                   .foreign = true,
+                                   .can_write = true,
+                                   .stream_rows = true}};
     stmt(q, sql);
     param(q, value);
 }
@@ -127,6 +131,43 @@ static void test_thrown(void **state)
     run_until(&w, has_ended, &slow, 10);
     run_until(&w, has_ended, &q[0], 10);
     assert_int_equal(stats(&w).cancels, cancels);
+    check_idle(&w);
+    world_end(&w);
+}
+
+/* A group of our own, settings first, is thrown out whole. */
+static void group(struct request *q, const char *value)
+{
+    *q = (struct request){.spec = {.travel = DB_SHARED, .yields = true, .can_write = true}};
+    stmt(q, "select set_config('a.b', $1, true)");
+    param(q, "x");
+    stmt(q, "select note($1::float8) from pg_sleep(0)");
+    param(q, value);
+}
+
+static void test_thrown_group(void **state)
+{
+    (void)state;
+    struct world w;
+    struct request slow, q;
+    databases[0].db_pool = 1;
+    conf.db_pipeline_patience_us = 2000;
+    world_start(&w);
+    exclusive(&q, "truncate notes");
+    run_ok(&w, &q, NULL);
+    group(&slow, "1");
+    submit(&w, &slow);
+    group(&q, "0");
+    submit(&w, &q);
+    run_until(&w, has_ended, &q, 1);
+    assert_false(slow.ended);
+    run_until(&w, has_ended, &slow, 10);
+    assert_int_equal(q.end, DB_DONE);
+    assert_int_equal(slow.end, DB_DONE);
+    assert_int_equal(slow.results, 2);
+    assert_int_equal(stats(&w).cancels, 1);
+    shared(&q, "select count(*) from notes");
+    run_ok(&w, &q, "2");
     check_idle(&w);
     world_end(&w);
 }
@@ -253,6 +294,7 @@ int main(void)
         cmocka_unit_test(test_pace),
         cmocka_unit_test_setup(test_company, before_each),
         cmocka_unit_test_setup(test_thrown, before_each),
+        cmocka_unit_test_setup(test_thrown_group, before_each),
         cmocka_unit_test_setup(test_again, before_each),
         cmocka_unit_test_setup(test_long, before_each),
         cmocka_unit_test_setup(test_deadline_behind, before_each),
