@@ -34,6 +34,7 @@ static void worker_free(struct worker *w)
     db_pools_free(w->pools);
     auth_worker_free(w->auth);
     openapi_cache_free(w->openapi);
+    buf_fini(&w->scratch);
     loop_timer_stop(&w->drain_timer);
     conf_unref(w->conf);
 }

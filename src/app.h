@@ -16,6 +16,7 @@
 
 #include "conf/conf.h"
 #include "listen/hub.h"
+#include "util/buf.h"
 #include "util/loop.h"
 
 struct app_config;
@@ -40,6 +41,7 @@ struct worker {
     struct db_pools *pools;
     struct streams *streams;
     struct openapi_cache *openapi; /* made when first asked for */
+    struct buf scratch;            /* for a text that is copied in the same callback */
     pthread_t thread;
     bool threaded, quiesced, streams_ended, drained;
     struct loop_timer drain_timer;

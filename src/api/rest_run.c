@@ -13,7 +13,7 @@
 #define FIRST_LOAD_US 20000u
 #define FIRST_LOAD_MAX_US 1000000u
 #define SQL_MAX (8u * 1024 * 1024) /* one statement's text */
-#define SQL_USUAL 2048u            /* most statements fit: one allocation */
+#define SQL_KEPT 65536u            /* of the worker's scratch, between requests */
 #define BYTEA_OID 17
 #define RESPONSE_DEFAULT (1u << 30) /* PostgreSQL's own limit of a value */
 
@@ -49,7 +49,6 @@ void rest_run_end(struct rest_run *run)
     if (run->on_end)
         run->on_end(run);
     rest_body_fini(&run->body);
-    buf_fini(&run->sql);
     buf_fini(&run->row.body);
     catalog_unref(run->catalog);
     conf_unref(run->conf);
@@ -274,8 +273,6 @@ void rest_run_start(struct worker *worker, struct http_req *req)
     run->arena = req->arena;
     run->conf = conf_ref(worker->conf);
     run->db = conf_database(run->conf, req->database);
-    buf_init(&run->sql, SQL_MAX);
-    (void)buf_reserve(&run->sql, SQL_USUAL);
     buf_init(&run->row.body,
              run->conf->response_max_bytes ? run->conf->response_max_bytes : RESPONSE_DEFAULT);
     http_on_gone(req, on_gone, run);
@@ -293,8 +290,13 @@ void rest_run_start(struct worker *worker, struct http_req *req)
 
 void rest_run_sql(struct rest_run *run, struct sql *sql)
 {
-    buf_clear(&run->sql);
-    sql_init(sql, run->arena, &run->sql);
+    struct buf *scratch = &run->worker->scratch;
+    if (scratch->cap > SQL_KEPT || scratch->ceiling != SQL_MAX) {
+        buf_fini(scratch);
+        buf_init(scratch, SQL_MAX);
+    }
+    buf_clear(scratch);
+    sql_init(sql, run->arena, scratch);
 }
 
 static bool row_security(const struct plan_node *node)

@@ -71,7 +71,6 @@ struct rest_run {
     /* the group */
     struct db_stmt stmts[REST_STMTS_MAX];
     size_t n_stmts, main; /* main: index of the main statement */
-    struct buf sql;       /* scratch of sqlgen */
     struct db_job_spec spec;
     struct db_job *job;
     bool (*on_result)(struct rest_run *, size_t stmt, const struct db_result *);
@@ -104,7 +103,7 @@ struct rest_run_mode {
 };
 MUSTCHECK bool rest_run_settings(struct rest_run *, const struct rest_run_mode *, struct err *);
 
-/* Begins a statement in the run's scratch; finish it with rest_run_add. */
+/* Begins a statement in the worker's scratch; finish it with rest_run_add before another begins. */
 void rest_run_sql(struct rest_run *, struct sql *);
 MUSTCHECK bool rest_run_add(struct rest_run *, struct sql *, bool is_main, struct err *);
 

@@ -8,6 +8,7 @@
 /* The first block fits a usual request; later ones double, so that a big request needs few of them.
  */
 #define FIRST_BLOCK 4000
+#define KEPT_BLOCK (4 * FIRST_BLOCK) /* the most that waits for the next request */
 #define ALIGNMENT alignof(max_align_t)
 
 struct arena_block {
@@ -41,7 +42,7 @@ void arena_reset(struct arena *a)
     a->broken = false;
     if (!a->head)
         return;
-    if (a->head->size > FIRST_BLOCK) {
+    if (a->head->size > KEPT_BLOCK) {
         arena_fini(a);
         return;
     }

@@ -16,7 +16,7 @@ struct arena {
 
 void arena_init(struct arena *, size_t ceiling); /* allocates nothing yet */
 void arena_fini(struct arena *);  /* frees everything; may be used again after arena_init */
-void arena_reset(struct arena *); /* frees all but one block, for reuse */
+void arena_reset(struct arena *); /* frees all but the last block, for reuse */
 MUSTCHECK void *arena_alloc(struct arena *, size_t n);
 MUSTCHECK void *arena_array(struct arena *, size_t count, size_t size); /* checks the product */
 MUSTCHECK char *arena_strdup(struct arena *, struct str s);             /* NUL-terminated copy */

@@ -1,7 +1,8 @@
 /* floor: the least that PostgreSQL on HTTP costs with the same libraries: libmicrohttpd in external
- * epoll mode on libevent, one libpq connection in pipeline mode, one prepared point read, no
+ * epoll mode on libevent, one libpq connection in pipeline mode, one prepared statement, no
  * features. `make bench` measures pghttpd against it in the same run: twice its CPU a request is
- * the bar. Usage: floor PORT CONNINFO */
+ * the bar. The statement is a point read, whose three columns become JSON, or SQL with $1 for the
+ * id and a body of the first column. Usage: floor PORT CONNINFO [SQL] */
 #include <event2/event.h>
 #include <libpq-fe.h>
 #include <microhttpd.h>
@@ -12,14 +13,15 @@
 struct req {
     struct MHD_Connection *connection;
     struct req *next; /* in the order of the pipeline */
-    char body[256];
-    int len;
+    char *body;
+    size_t len;
 };
 
 static struct MHD_Daemon *daemon_;
 static PGconn *db;
 static struct req *first, **last = &first;
 static int unsynced, syncs, resumed;
+static const char *sql; /* NULL: the point read */
 
 static enum MHD_Result answer(void *cls, struct MHD_Connection *c, const char *url,
                               const char *method, const char *version, const char *data,
@@ -33,7 +35,7 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *c, const char *u
     }
     if (r->len) { /* resumed: the row is there */
         struct MHD_Response *response =
-            MHD_create_response_from_buffer((size_t)r->len, r->body, MHD_RESPMEM_MUST_COPY);
+            MHD_create_response_from_buffer(r->len, r->body, MHD_RESPMEM_MUST_FREE);
         MHD_add_response_header(response, "Content-Type", "application/json");
         enum MHD_Result ok = MHD_queue_response(c, MHD_HTTP_OK, response);
         MHD_destroy_response(response);
@@ -68,9 +70,12 @@ static void on_rows(evutil_socket_t fd, short what, void *arg)
             struct req *r = first;
             if (!(first = r->next))
                 last = &first;
-            r->len = snprintf(
-                r->body, sizeof r->body, "[{\"id\":%s,\"name\":\"%s\",\"balance\":%s}]\n",
-                PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2));
+            const char *first_cell = PQgetvalue(result, 0, 0);
+            int len =
+                sql ? asprintf(&r->body, "%s\n", first_cell)
+                    : asprintf(&r->body, "[{\"id\":%s,\"name\":\"%s\",\"balance\":%s}]\n",
+                               first_cell, PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2));
+            r->len = len > 0 ? (size_t)len : 0;
             MHD_resume_connection(r->connection);
             resumed++;
         }
@@ -90,8 +95,10 @@ static void on_http(evutil_socket_t fd, short what, void *arg)
 int main(int argc, char **argv)
 {
     struct event_base *base = event_base_new();
-    db = argc == 3 ? PQconnectdb(argv[2]) : NULL;
-    PQclear(PQprepare(db, "read", "select id, name, balance from accounts where id = $1::int", 1,
+    db = argc == 3 || argc == 4 ? PQconnectdb(argv[2]) : NULL;
+    sql = argc == 4 ? argv[3] : NULL;
+    PQclear(PQprepare(db, "read",
+                      sql ? sql : "select id, name, balance from accounts where id = $1::int", 1,
                       NULL));
     if (PQstatus(db) != CONNECTION_OK || PQsetnonblocking(db, 1) || !PQenterPipelineMode(db))
         return fprintf(stderr, "floor: %s", PQerrorMessage(db)), 1;
