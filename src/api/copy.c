@@ -1,4 +1,5 @@
-/* /copy: POST streams a body into COPY ... FROM STDIN, GET streams COPY ... TO STDOUT out.
+/* /copy: POST streams a body into COPY ... FROM STDIN, GET streams COPY ... TO STDOUT out, in a
+ * transaction that is read only, as GET is everywhere.
  *
  * In: the body is only read as fast as PostgreSQL takes it, and is all or nothing: a body that was
  * cut off ends the COPY with an error. Out: rows are held up to response-buffer, so that an early
@@ -163,10 +164,10 @@ static void on_done(void *arg, const struct db_outcome *o, struct str tag)
 
 /* ---- the beginning ---- */
 
-static bool has_other_options(const struct sql_options *o)
+static bool has_other_options(const struct sql_options *o, bool in)
 {
     return o->limited || o->retry || o->isolation != DB_ISOLATION_DEFAULT || o->deferrable ||
-           o->array_mode || o->raw || o->params.p;
+           o->array_mode || o->raw || o->params.p || (in && o->read_only);
 }
 
 /* Does the statement copy in (FROM STDIN)? The direction is the last FROM or TO outside of
@@ -193,14 +194,14 @@ static bool read_request(struct call *call, struct err *err)
     const struct sql_options *o = &call->options;
     if (!sql_access_options(call->req, &call->options, err))
         return false;
-    if (has_other_options(o))
+    call->in = call->req->method == HTTP_POST;
+    if (has_other_options(o, call->in))
         return err_set(err, 400, "PGH102", "only query and timeout are options of /copy");
     if (!o->query.p)
         return err_set(err, 400, "PGH101", "the URL parameter \"query\" is missing");
     if (sql_statement_verb(o->query) != SQL_VERB_COPY_CLIENT)
         return err_set(err, 400, "PGH101",
                        "query is not COPY ... FROM STDIN or COPY ... TO STDOUT");
-    call->in = call->req->method == HTTP_POST;
     if (call->in != copies_in(o->query))
         return err_set(err, 400, "PGH101", "POST is for COPY ... FROM STDIN, GET for TO STDOUT");
     call->stmt = (struct db_stmt){.sql = o->query.p, .sql_len = o->query.n};
@@ -221,7 +222,9 @@ static void submit(struct call *call)
     const struct db_job_spec spec = {.stmts = &call->stmt,
                                      .n = 1,
                                      .travel = DB_EXCLUSIVE,
-                                     .can_write = true,
+                                     .in_transaction = !call->in,
+                                     .read_only = !call->in,
+                                     .can_write = call->in,
                                      .leaves_state = true,
                                      .timeout_us =
                                          sql_access_time_left(w, call->req, &call->options),

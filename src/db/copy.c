@@ -3,6 +3,7 @@
  * libpq knows no COPY in pipeline mode, so the connection leaves it (when all earlier results are
  * in) and comes back at the end. States of the job, in order:
  *   COPY_BEGIN   BEGIN was sent (only with in_transaction)
+ *   COPY_NAME    application_name was sent (only where the job has one; the reset takes it away)
  *   COPY_START   the COPY was sent, its first answer is to come
  *   COPY_IN      the caller puts data; COPY_OUT: PostgreSQL does
  *   COPY_END     the data is over, the result is to come
@@ -23,6 +24,28 @@ static bool send_copy(struct conn *c, struct db_job *j)
     return send_text(c, j->spec.stmts[0].sql);
 }
 
+static bool send_begin(struct conn *c, struct db_job *j)
+{
+    j->copy_state = COPY_BEGIN;
+    return send_text(c, j->spec.read_only ? "BEGIN READ ONLY" : "BEGIN");
+}
+
+static bool send_name(struct conn *c, struct db_job *j)
+{
+    char name[64]; /* NAMEDATALEN: PostgreSQL cuts it there */
+    const char *values[1] = {name};
+    snprintf(name, sizeof name, "%.*s", STR_ARG(j->spec.application_name));
+    j->copy_state = COPY_NAME;
+    c->need_reset = true;
+    return PQsendQueryParams(c->pg, "SELECT pg_catalog.set_config('application_name',$1,false)", 1,
+                             NULL, values, NULL, NULL, 0) == 1;
+}
+
+static bool send_name_or_copy(struct conn *c, struct db_job *j)
+{
+    return j->spec.application_name.n > 0 ? send_name(c, j) : send_copy(c, j);
+}
+
 bool copy_begin(struct conn *c, struct db_job *j)
 {
     if (c->steps_n)
@@ -40,13 +63,7 @@ bool copy_begin(struct conn *c, struct db_job *j)
     c->head_us = job_now(j);
     j->state = JOB_SENT;
     c->need_reset = c->need_reset || j->spec.leaves_state;
-    bool sent;
-    if (j->spec.in_transaction) {
-        j->copy_state = COPY_BEGIN;
-        sent = send_text(c, j->spec.read_only ? "BEGIN READ ONLY" : "BEGIN");
-    } else {
-        sent = send_copy(c, j);
-    }
+    bool sent = j->spec.in_transaction ? send_begin(c, j) : send_name_or_copy(c, j);
     session_flush(c->session);
     return sent;
 }
@@ -76,8 +93,8 @@ static void finish_copy(struct conn *c, struct db_job *j)
 static bool next_command(struct conn *c, struct db_job *j)
 {
     bool failed = j->failing || j->cancelled;
-    if (j->copy_state == COPY_BEGIN && !failed) {
-        if (!send_copy(c, j))
+    if ((j->copy_state == COPY_BEGIN || j->copy_state == COPY_NAME) && !failed) {
+        if (!(j->copy_state == COPY_BEGIN ? send_name_or_copy(c, j) : send_copy(c, j)))
             conn_break(c, PQerrorMessage(c->pg));
     } else if (j->copy_state != COPY_COMMIT && j->spec.in_transaction) {
         j->copy_state = COPY_COMMIT;
@@ -128,6 +145,8 @@ static void on_copy_result(struct conn *c, struct db_job *j, PGresult *res)
         __attribute__((fallthrough));
     case PGRES_TUPLES_OK:
     case PGRES_EMPTY_QUERY:
+        if (j->copy_state == COPY_NAME)
+            break;
         job_fail(j, "42601", "not a COPY FROM STDIN or COPY TO STDOUT statement", NULL);
         break;
     default:

@@ -106,7 +106,7 @@ struct db_job {
     uint64_t deadline_us, queue_deadline_us; /* 0: none */
     struct loop_task task;
     /* COPY */
-    enum { COPY_BEGIN, COPY_START, COPY_IN, COPY_OUT, COPY_END, COPY_COMMIT } copy_state;
+    enum { COPY_BEGIN, COPY_NAME, COPY_START, COPY_IN, COPY_OUT, COPY_END, COPY_COMMIT } copy_state;
     bool copy_full, copy_ended;
     char copy_tag[64];
 };

@@ -41,14 +41,16 @@ copy_out() { req GET "/copy?query=$(encode "$1")" "${@:2}"; }
     copy_in 'copy t from stdin' ''
     [ "$body" = '{"command":"COPY","rowCount":0}' ]
     copy_out 'copy t to stdout'
-    [ "$status" = 200 ] && [ ! -s "$body_file" ]
+    [ "$status" = 200 ]
+    [ ! -s "$body_file" ]
 }
 
 @test "all or nothing: a bad line, a cut upload" {
     sql 'truncate t' >/dev/null
     (seq -f '%.0f	x' 1 50000; echo 'bad	line	here') >"$BATS_TEST_TMPDIR/in"
     copy_in 'copy t from stdin' "@$BATS_TEST_TMPDIR/in"
-    [ "$status" = 400 ] && assert_json '.code == "22P04"'
+    [ "$status" = 400 ]
+    assert_json '.code == "22P04"'
     [ "$(sql 'select count(*) from t')" = 0 ]
     # 1 MB promised, less sent, and then the client is gone
     exec 9<>"/dev/tcp/127.0.0.1/$SERVER_PORT"
@@ -81,28 +83,71 @@ copy_out() { req GET "/copy?query=$(encode "$1")" "${@:2}"; }
     copy_out 'copy (select 1000000 / (150000 - n), repeat($$x$$, 50) from generate_series(1,200000) n) to stdout'
     [ "$curl_status" != 0 ]
     copy_out 'copy (select 1/0) to stdout'
-    [ "$status" = 400 ] && assert_json '.code == "22012"'
+    [ "$status" = 400 ]
+    assert_json '.code == "22012"'
     copy_out 'copy nope to stdout'
-    [ "$status" = 400 ] && assert_json '.code == "42P01" and (keys|length) == 17'
+    [ "$status" = 400 ]
+    assert_json '.code == "42P01" and (keys|length) == 17'
 }
 
 @test "refusals" {
     copy_in 'select 1' ''
-    [ "$status" = 400 ] && assert_json '.code == "PGH101"'
+    [ "$status" = 400 ]
+    assert_json '.code == "PGH101"'
     copy_in 'copy t to stdout' ''
-    [ "$status" = 400 ] && assert_json '.code == "PGH101"'
+    [ "$status" = 400 ]
+    assert_json '.code == "PGH101"'
     copy_out 'copy t from stdin'
-    [ "$status" = 400 ] && assert_json '.code == "PGH101"'
+    [ "$status" = 400 ]
+    assert_json '.code == "PGH101"'
     copy_out "copy t to '/tmp/x'"
     [ "$status" = 400 ]
     req GET '/copy'
     [ "$status" = 400 ]
     req GET '/copy?query=copy+t+to+stdout&max_rows=1'
-    [ "$status" = 400 ] && assert_json '.code == "PGH102"'
+    [ "$status" = 400 ]
+    assert_json '.code == "PGH102"'
     req POST '/copy?query=copy+t+from+stdin;select+1' -d '1'
-    [ "$status" = 400 ] && assert_json '.code == "42601"'
+    [ "$status" = 400 ]
+    assert_json '.code == "42601"'
     copy_out 'copy t to stdout'
     [ "$status" = 200 ]
+}
+
+@test "GET is read only, and a POST is not: read_only is refused there" {
+    sql "truncate t; insert into t values (1, 'kept')" >/dev/null
+    copy_out 'copy (delete from t returning *) to stdout'
+    [ "$status" = 400 ]
+    assert_json '.code == "25006"'
+    req HEAD "/copy?query=$(encode 'copy (delete from t returning *) to stdout')"
+    [ "$(sql 'select count(*) from t')" = 1 ]
+    copy_out "copy (select set_config('transaction_read_only', 'off', false)) to stdout"
+    [ "$status" = 400 ]
+    copy_out 'copy t to stdout'
+    [ "$status" = 200 ]
+    [ "$body" = $'1\tkept' ]
+    req POST "/copy?read_only=true&query=$(encode 'copy t from stdin')" -d $'2\tnew'
+    [ "$status" = 400 ]
+    assert_json '.code == "PGH102"'
+    [ "$(sql 'select count(*) from t')" = 1 ]
+    copy_in 'copy t from stdin' $'2\tnew'
+    [ "$status" = 200 ]
+}
+
+@test "the DBA sees the id of a request while it copies, and not afterwards" {
+    sql 'truncate big' >/dev/null
+    seen() { [ "$(sql "select count(*) from pg_stat_activity where application_name = '$1'")" = "$2" ]; }
+    curl -s -o /dev/null -H 'X-Request-Id: out-id' "$SERVER_URL/copy?query=$(encode 'copy (select pg_sleep(2)) to stdout')" &
+    poll_until 5 seen out-id 1
+    wait $!
+    { echo 7; sleep 2; echo 8; } | curl -s -o /dev/null -H 'X-Request-Id: in-id' -T - -X POST "$SERVER_URL/copy?query=$(encode 'copy big (id) from stdin')" &
+    poll_until 5 seen in-id 1
+    wait $!
+    copy_out 'copy (select 1) to stdout' -H 'X-Request-Id: no-id'
+    poll_until 5 seen in-id 0
+    seen out-id 0
+    seen no-id 0
+    [ "$(sql 'select count(*) from big where id in (7, 8)')" = 2 ]
 }
 
 @test "copy-max-bytes" {
@@ -110,7 +155,8 @@ copy_out() { req GET "/copy?query=$(encode "$1")" "${@:2}"; }
     sql 'truncate big' >/dev/null
     seq -f '%.0f	x' 1 10000 >"$BATS_TEST_TMPDIR/in"
     copy_in 'copy big from stdin' "@$BATS_TEST_TMPDIR/in"
-    [ "$status" = 413 ] && assert_json '.message | test("copy-max-bytes")'
+    [ "$status" = 413 ]
+    assert_json '.message | test("copy-max-bytes")'
     [ "$(sql 'select count(*) from big')" = 0 ]
     copy_in 'copy big from stdin' $'1\tfine'
     [ "$status" = 200 ]
@@ -120,7 +166,8 @@ copy_out() { req GET "/copy?query=$(encode "$1")" "${@:2}"; }
 
 @test "the deadline ends a COPY" {
     req GET "/copy?timeout=300ms&query=$(encode 'copy (select pg_sleep(10)) to stdout')"
-    [ "$status" = 400 ] && assert_json '.code == "57014"'
+    [ "$status" = 400 ]
+    assert_json '.code == "57014"'
 }
 
 @test "a client that leaves has its COPY ended" {
