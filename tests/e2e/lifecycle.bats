@@ -130,7 +130,7 @@ sleeps() { [ "$(sql "select count(*) from pg_stat_activity where query like '%pg
     done
     wait "${clients[@]}"
     [ "$(cat "$BATS_TEST_TMPDIR"/load.* | grep -cE '^[0-9]+$')" = 320 ]
-    ! grep -qE '^(000|504)' "$BATS_TEST_TMPDIR"/load.*
+    if grep -E '^(000|504)' "$BATS_TEST_TMPDIR"/load.*; then fail 'a request hung or was cut off'; fi
     poll_until 10 is_ready
     [ "$(query 'select 1')" = 200 ]
 }

@@ -38,7 +38,8 @@ background() { # NAME FUNCTION SECONDS
         case $(head -1 "$BATS_TEST_TMPDIR/h$i") in *' 503 '*) full=$((full + 1)) ;; *' 504 '*) late=$((late + 1)) ;; esac
     done
     echo "$full full, $late late"
-    [ "$full" = 2 ] && [ "$late" = 2 ]
+    [ "$full" = 2 ]
+    [ "$late" = 2 ]
     wait "$first"
     [ "$(tail -1 "$BATS_TEST_TMPDIR/first")" = 200 ]
     req GET /rest/notes

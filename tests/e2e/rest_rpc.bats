@@ -51,7 +51,8 @@ call() { req POST "/rest/rpc/$1" -H 'Content-Type: application/json' -d "$2" "${
 
 @test "GET, POST and HEAD; defaults" {
     req GET '/rest/rpc/add?a=2&b=3'
-    [ "$status" = 200 ] && [ "$body" = 5 ]
+    [ "$status" = 200 ]
+    [ "$body" = 5 ]
     [ "$(header content-range)" = '0-0/*' ]
     call add '{"a":2,"b":40}'
     [ "$body" = 42 ]
@@ -109,7 +110,8 @@ call() { req POST "/rest/rpc/$1" -H 'Content-Type: application/json' -d "$2" "${
     req GET '/rest/rpc/grid?n=2'
     assert_json '. == [{"x":1,"y":1},{"x":2,"y":4}]'
     call nothing '{}'
-    [ "$status" = 204 ] && [ -z "$body" ]
+    [ "$status" = 204 ]
+    [ -z "$body" ]
     [ -z "$(header content-type)" ]
 }
 

@@ -64,7 +64,8 @@ error_is() { # STATUS CODE
     req POST /sql -d '["select 1 as a","select 2 as b"]'
     assert_json '[.results[].rows[0]] == [{a:1},{b:2}]'
     req POST /sql -d '[]'
-    [ "$status" = 200 ] && [ "$body" = '{"results":[]}' ]
+    [ "$status" = 200 ]
+    [ "$body" = '{"results":[]}' ]
     req POST /sql -d '{"queries":[]}'
     [ "$body" = '{"results":[]}' ]
     req POST /sql -H 'Content-Type: application/sql' --data-binary $'select \'a\nb\' as x'

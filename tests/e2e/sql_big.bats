@@ -55,7 +55,8 @@ fill() { head -c "$1" /dev/zero | tr '\0' "$2"; }
     [ "$(jq '.rows[0] | length' "$body_file")" = 1600 ]
     jq -n '{query: ("select " + ([range(1665) | "\(.)"] | join(",")))}' >"$BATS_TEST_TMPDIR/q"
     big "$BATS_TEST_TMPDIR/q"
-    [ "$status" = 400 ] && [ "$(jq -r .code "$body_file")" = 54011 ]
+    [ "$status" = 400 ]
+    [ "$(jq -r .code "$body_file")" = 54011 ]
 }
 
 @test "a batch of 10,000 statements, and one too many" {
@@ -65,19 +66,22 @@ fill() { head -c "$1" /dev/zero | tr '\0' "$2"; }
     [ "$(jq '[.results[].rows[0].n] == [range(10000)]' "$body_file")" = true ]
     jq -cn '[range(10001) | "select 1"]' >"$BATS_TEST_TMPDIR/q"
     big "$BATS_TEST_TMPDIR/q"
-    [ "$status" = 400 ] && [ "$(jq -r .code "$body_file")" = 54000 ]
+    [ "$status" = 400 ]
+    [ "$(jq -r .code "$body_file")" = 54000 ]
 }
 
 @test "bombs: depth, width, repeated keys, long numbers" {
     { printf '{"query":"select 1","params":['; fill 100000 '['; } >"$BATS_TEST_TMPDIR/q"
     big "$BATS_TEST_TMPDIR/q"
-    [ "$status" = 400 ] && [ "$(jq -r .code "$body_file")" = 54001 ]
+    [ "$status" = 400 ]
+    [ "$(jq -r .code "$body_file")" = 54001 ]
     { printf '{"query":"select 1","params":[["'; fill 5000000 a | sed 's/aaaa/","/g'; printf '"]]}'; } >"$BATS_TEST_TMPDIR/q"
     big "$BATS_TEST_TMPDIR/q"
     [ "$status" = 400 ] || [ "$status" = 200 ]
     jq -cn '{query: "select :a", params: ([range(65535) | {key: "k\(.)", value: .}] | from_entries)}' >"$BATS_TEST_TMPDIR/q"
     big "$BATS_TEST_TMPDIR/q"
-    [ "$status" = 400 ] && [ "$(jq -r .code "$body_file")" = PGH103 ]
+    [ "$status" = 400 ]
+    [ "$(jq -r .code "$body_file")" = PGH103 ]
     { printf '{"query":"select length($1::numeric::text) as n","params":['; fill 100000 7; printf ']}'; } >"$BATS_TEST_TMPDIR/q"
     big "$BATS_TEST_TMPDIR/q"
     [ "$(jq '.rows[0].n' "$body_file")" = 100000 ]

@@ -96,7 +96,7 @@ error_is() {
     [ "$(header www-authenticate)" = 'Basic realm="PostgreSQL", charset="UTF-8"' ]
     req POST /sql -H 'Sec-Fetch-Mode: cors' -d '{"query":"select 1"}'
     error_is 401 28000
-    ! header www-authenticate
+    if header www-authenticate; then fail 'a browser is asked for credentials'; fi
     req POST /sql -H 'Authorization: Bearer abc' -d '{"query":"select 1"}'
     error_is 401 28000
 }

@@ -294,7 +294,7 @@ committing() { [ "$(sql "select count(*) from pg_stat_activity where wait_event 
         [ "$(cat "$BATS_TEST_TMPDIR/status")" = 500 ] || fail "$(cat "$BATS_TEST_TMPDIR/status" "$BATS_TEST_TMPDIR/answer")"
         [ "$(jq -r .code "$BATS_TEST_TMPDIR/answer")" = 08007 ]
         [ "$(jq 'keys | length' "$BATS_TEST_TMPDIR/answer")" -ge 17 ]
-        ! grep -qi '^retry-after' "$BATS_TEST_TMPDIR/headers"
+        if grep -i '^retry-after' "$BATS_TEST_TMPDIR/headers"; then fail 'Retry-After on 08007'; fi
     done
     poll_until 20 sql 'select 1'
     poll_until 20 answers

@@ -34,7 +34,8 @@ peak_rss() { # PID
     wait $pid
     read -r size code <"$BATS_TEST_TMPDIR/size" || true # no newline
     echo "size $size, RSS before $before kB, peak $peak kB" | tee /dev/fd/3
-    [ "$code" = 200 ] && [ "$size" -gt 1000000000 ]
+    [ "$code" = 200 ]
+    [ "$size" -gt 1000000000 ]
     [ $((peak - before)) -lt 16384 ]
 }
 
