@@ -180,7 +180,7 @@ static void reply_error(struct call *call, const struct db_outcome *o)
     struct db_error error = o->error;
     int status = sql_error_status(o);
     buf_init(&b, BUF_NO_CEILING);
-    sql_error_hidden(&call->request, o, &error);
+    sql_error_explain(&call->request, o, call->req->arena, &error);
     sql_error_json(&b, &error, call->request.batch, sql_error_index(&call->request, o));
     if (status == 503) {
         char text[24];

@@ -78,8 +78,46 @@ size_t sql_error_index(const struct sql_request *q, const struct db_outcome *o)
     return theirs && i < visible(q) ? i : SQL_NO_INDEX;
 }
 
-void sql_error_hidden(const struct sql_request *q, const struct db_outcome *o, struct db_error *e)
+/* "... parameter $2 ...", as in "could not determine data type of parameter $2" */
+static struct str named_in(const char *text, const struct sql_binding *b, struct str *number)
 {
-    if (o->end == DB_FAILED && o->failed < q->n && q->extras[o->failed].means)
-        *e = *q->extras[o->failed].means;
+    static const char before[] = "parameter $";
+    const char *at = text ? strstr(text, before) : NULL;
+    uint64_t n = 0;
+    if (!at)
+        return (struct str){NULL, 0};
+    at += sizeof before - 1;
+    *number = (struct str){at, strspn(at, "0123456789")};
+    if (!str_u64(*number, DB_PARAMS_MAX, &n))
+        return (struct str){NULL, 0};
+    return sql_statement_name(b, (int)n);
+}
+
+static void explain_names(const struct sql_binding *b, struct arena *arena, struct db_error *e)
+{
+    uint64_t position;
+    struct str number, name = named_in(e->message, b, &number);
+    if (e->position && str_u64(str_of(e->position), SIZE_MAX, &position)) {
+        char *text = arena_printf(arena, "%zu", sql_statement_position(b, (size_t)position));
+        e->position = text ? text : NULL;
+    }
+    if (!name.p)
+        name = named_in(e->where, b, &number);
+    if (name.p && !e->hint)
+        e->hint = arena_printf(arena, "$%.*s is :%.*s", STR_ARG(number), STR_ARG(name));
+}
+
+void sql_error_explain(const struct sql_request *q, const struct db_outcome *o, struct arena *arena,
+                       struct db_error *e)
+{
+    if (o->end == DB_TIMED_OUT && !e->hint)
+        e->hint = "The request's time was over: see its timeout, and the setting "
+                  "statement-timeout.";
+    if (o->end != DB_FAILED || o->failed >= q->n)
+        return;
+    const struct sql_extra *extra = &q->extras[o->failed];
+    if (extra->means)
+        *e = *extra->means;
+    if (extra->bound)
+        explain_names(extra->bound, arena, e);
 }

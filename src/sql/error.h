@@ -19,7 +19,9 @@ int sql_error_status(const struct db_outcome *);
 /* "failed" as the client counts; SQL_NO_INDEX for the COMMIT and our own statements. */
 size_t sql_error_index(const struct sql_request *, const struct db_outcome *);
 
-/* The failure of a hidden statement, told as what it means. */
-void sql_error_hidden(const struct sql_request *, const struct db_outcome *, struct db_error *);
+/* The failure as the client understands it: that of a hidden statement is told as what it means,
+ * positions count in the client's text, :name is said for $n, a deadline is called one. */
+void sql_error_explain(const struct sql_request *, const struct db_outcome *, struct arena *,
+                       struct db_error *);
 
 #endif

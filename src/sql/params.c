@@ -177,16 +177,13 @@ bool sql_params_read(struct json_reader *r, struct arena *arena, struct sql_para
                      struct err *err)
 {
     enum json_event event = json_next(r);
-    p->given = event != JSON_NULL;
     if (event == JSON_NULL)
         return true;
     if (event == JSON_ARRAY)
         return read_list(r, arena, p, err);
-    if (event == JSON_OBJECT) {
-        if (read_named(r, arena, p, err))
-            return true;
-        return false;
-    }
+    p->by_name = event == JSON_OBJECT;
+    if (p->by_name)
+        return read_named(r, arena, p, err);
     return event == JSON_ERROR
                ? json_error(r, WHAT, err)
                : err_set(err, 400, "PGH101", "params is %s: an array or an object is needed",

@@ -10,7 +10,7 @@ struct sql_params {
     size_t n, room;
     struct sql_named *named; /* instead, when params is an object */
     size_t n_named, room_named;
-    bool given; /* params was there and not null */
+    bool by_name; /* params is an object */
 };
 
 /* The value whose first event was just read, as text in the arena (or where it stands, for strings

@@ -314,8 +314,10 @@ bool sql_reply_error_line(struct sql_reply *r, const struct db_outcome *o)
 {
     if (r->options->format != SQL_NDJSON)
         return false;
+    struct db_error error = o->error;
+    sql_error_explain(r->request, o, r->arena, &error);
     BUF_LIT(&r->out.buf, "{\"error\":");
-    sql_error_json(&r->out.buf, &o->error, false, 0);
+    sql_error_json(&r->out.buf, &error, false, 0);
     BUF_LIT(&r->out.buf, "}\n");
     return true;
 }

@@ -40,22 +40,32 @@ static bool add_statement(struct reading *r, struct err *err)
     return true;
 }
 
+static bool bind_names(struct reading *r, struct str *sql, struct sql_params *params,
+                       struct err *err)
+{
+    struct sql_binding *b = ARENA_NEW(r->arena, struct sql_binding);
+    if (!b)
+        return too_big(err);
+    *b = (struct sql_binding){.named = params->named,
+                              .n_named = params->n_named,
+                              .plain_backslash = r->body->plain_backslash};
+    if (!sql_statement_bind(r->arena, *sql, b, err))
+        return false;
+    *sql = b->sql;
+    params->values = b->values;
+    params->n = (size_t)b->n_values;
+    r->request->extras[r->request->n - 1].bound = b;
+    return true;
+}
+
 /* sql has a NUL behind it. */
 static bool set_statement(struct reading *r, struct str sql, struct sql_params *params,
                           struct err *err)
 {
     struct db_stmt *stmt = &r->request->stmts[r->request->n - 1];
     struct sql_extra *extra = &r->request->extras[r->request->n - 1];
-    if (params && params->n_named > 0) {
-        struct sql_binding b = {.named = params->named,
-                                .n_named = params->n_named,
-                                .plain_backslash = r->body->plain_backslash};
-        if (!sql_statement_bind(r->arena, sql, &b, err))
-            return false;
-        sql = b.sql;
-        params->values = b.values;
-        params->n = (size_t)b.n_values;
-    }
+    if (params && params->by_name && !bind_names(r, &sql, params, err))
+        return false;
     stmt->sql = sql.p;
     stmt->sql_len = sql.n;
     stmt->nparams = params ? (int)params->n : 0;

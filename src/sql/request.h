@@ -19,10 +19,11 @@
 struct sql_extra { /* what /sql knows about a statement besides db_stmt */
     enum sql_verb verb;
     bool array_mode;
-    bool leaves_state;            /* the session may differ after it */
-    bool reads;                   /* its text reads and no more */
-    bool encoding;                /* it may change client_encoding in some roundabout way */
-    const struct db_error *means; /* a hidden statement: what its failure says */
+    bool leaves_state;               /* the session may differ after it */
+    bool reads;                      /* its text reads and no more */
+    bool encoding;                   /* it may change client_encoding in some roundabout way */
+    const struct db_error *means;    /* a hidden statement: what its failure says */
+    const struct sql_binding *bound; /* it had :name parameters; or NULL */
 };
 
 struct sql_request {

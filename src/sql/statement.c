@@ -137,28 +137,33 @@ bool sql_named_sort(struct sql_named *named, size_t n, struct err *err)
     return true;
 }
 
-/* How many :name stand in the text; false when there are $n too. */
-static bool count_named(struct str sql, bool plain_backslash, size_t *n, struct err *err)
+/* How many :name stand in the text; false when there are $n too. (With params {} PostgreSQL says
+ * what $n lack.) */
+static bool count_named(struct str sql, const struct sql_binding *b, size_t *n, struct err *err)
 {
     struct sql_scan s;
     bool numbered = false;
-    sql_scan_init(&s, sql, plain_backslash);
+    sql_scan_init(&s, sql, b->plain_backslash);
     for (*n = 0; sql_scan_next(&s) != SQL_END;) {
         *n += s.token == SQL_NAMED;
         numbered = numbered || s.token == SQL_PARAM;
     }
-    if (numbered)
+    if (numbered && (*n > 0 || b->n_named > 0))
         return err_set(err, 400, "PGH103",
                        "params is an object, but the statement has $n parameters: write :name, or "
                        "make params an array");
     return true;
 }
 
-static bool bind_name(struct sql_binding *b, struct str name, int *number, struct err *err)
+static struct sql_named *find_named(const struct sql_binding *b, struct str name)
 {
     struct sql_named key = {.name = name};
-    struct sql_named *found =
-        b->n_named ? bsearch(&key, b->named, b->n_named, sizeof key, compare_names) : NULL;
+    return b->n_named ? bsearch(&key, b->named, b->n_named, sizeof key, compare_names) : NULL;
+}
+
+static bool bind_name(struct sql_binding *b, struct str name, int *number, struct err *err)
+{
+    struct sql_named *found = find_named(b, name);
     if (!found)
         return err_set(err, 400, "PGH103", "the parameter :%.*s has no value in params",
                        name.n > 100 ? 100 : (int)name.n, name.p);
@@ -188,7 +193,8 @@ bool sql_statement_bind(struct arena *arena, struct str sql, struct sql_binding 
 {
     size_t uses, copied = 0, w = 0;
     b->n_values = 0;
-    if (!count_named(sql, b->plain_backslash, &uses, err))
+    b->given = sql;
+    if (!count_named(sql, b, &uses, err))
         return false;
     /* ":a" becomes at most "$65535" */
     char *to = arena_alloc(arena, sql.n + uses * 4 + 1);
@@ -214,4 +220,53 @@ bool sql_statement_bind(struct arena *arena, struct str sql, struct sql_binding 
     to[w] = '\0';
     b->sql = (struct str){to, w};
     return true;
+}
+
+static size_t count_characters(const char *p, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += ((unsigned char)p[i] & 0xc0) != 0x80;
+    return count;
+}
+
+/* Where the n-th character begins, from 0. */
+static size_t byte_of_character(struct str s, size_t n)
+{
+    size_t i = 0;
+    while (i < s.n && (n > 0 || ((unsigned char)s.p[i] & 0xc0) == 0x80)) {
+        n -= ((unsigned char)s.p[i] & 0xc0) != 0x80;
+        i++;
+    }
+    return i;
+}
+
+/* Goes through the text as sql_statement_bind did. */
+size_t sql_statement_position(const struct sql_binding *b, size_t position)
+{
+    char digits[12];
+    size_t wanted = byte_of_character(b->sql, position ? position - 1 : 0), w = 0, copied = 0;
+    struct sql_scan s;
+    sql_scan_init(&s, b->given, b->plain_backslash);
+    while (sql_scan_next(&s) != SQL_END) {
+        if (s.token != SQL_NAMED)
+            continue;
+        size_t start = (size_t)(s.text.p - b->given.p), at = w + (start - copied);
+        if (wanted < at)
+            break;
+        const struct sql_named *name = find_named(b, str_from(s.text, 1));
+        w = at + put_number(digits, name ? name->number : 0);
+        copied = s.at;
+        if (wanted < w)
+            return count_characters(b->given.p, start) + 1;
+    }
+    return count_characters(b->given.p, copied + (wanted - w)) + 1;
+}
+
+struct str sql_statement_name(const struct sql_binding *b, int number)
+{
+    for (size_t i = 0; i < b->n_named; i++)
+        if (b->named[i].number == number && number > 0)
+            return b->named[i].name;
+    return (struct str){NULL, 0};
 }

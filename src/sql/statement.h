@@ -29,6 +29,7 @@ struct sql_binding {
     struct sql_named *named; /* in, sorted by sql_named_sort */
     size_t n_named;
     bool plain_backslash; /* in: standard_conforming_strings of the session */
+    struct str given;     /* out: the client's text */
     struct str sql;       /* out, in the arena, NUL behind it: the text with $n */
     const char **values;  /* out: in that order */
     int n_values;
@@ -40,5 +41,11 @@ MUSTCHECK bool sql_named_sort(struct sql_named *, size_t n, struct err *);
 /* False with err (PGH103) when a name has no value, or $n and :name are mixed. */
 MUSTCHECK bool sql_statement_bind(struct arena *, struct str sql, struct sql_binding *,
                                   struct err *);
+
+/* Where in the client's text a position in the text with $n is; both count characters from 1, as
+ * PostgreSQL does in its errors. */
+size_t sql_statement_position(const struct sql_binding *, size_t position);
+/* The name that became $number; empty when there is none. */
+struct str sql_statement_name(const struct sql_binding *, int number);
 
 #endif

@@ -133,6 +133,23 @@ error_is() { # STATUS CODE
     assert_json 'has("queryIndex") | not'
 }
 
+@test "errors of statements with :name speak of the client's text" {
+    req POST /sql -d '{"query":"select '"'ä'"', :a_long_name::int, nope","params":{"a_long_name":1}}'
+    error_is 400 42703
+    assert_json '.position == "32"'
+    req POST /sql -d '[{"query":"select :a::text, :b::date","params":{"a":1,"b":"x"}}]'
+    error_is 400 22007
+    assert_json '.queryIndex == 0 and .hint == "$2 is :b"'
+    req POST /sql -d '{"query":"select :a is null","params":{"a":1}}'
+    error_is 400 42P18
+    assert_json '.hint == "$1 is :a" and (.message | endswith("parameter $1"))'
+    req POST /sql -H 'Accept: application/x-ndjson' -d '{"query":"select :a, nope","params":{"a":1}}'
+    assert_json '.position == "12"'
+    req POST /sql -d '{"query":"select :a","params":{}}'
+    error_is 400 PGH103
+    assert_json '.message | test(":a")'
+}
+
 @test "malformed requests say what and where" {
     req POST /sql -d '{"query" "x"}'
     error_is 400 PGH100

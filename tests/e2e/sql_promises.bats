@@ -231,6 +231,7 @@ count() { sql "select count(*) from $1"; }
     OPTIONS=(-H 'Pghttpd-Timeout: 300ms')
     query 'select pg_sleep(5)'
     refused 57014
+    assert_json '.hint | test("timeout")'
 }
 
 active() { sql "select count(*) from pg_stat_activity where query like '%$1%' and state = 'active' and pid <> pg_backend_pid()"; }

@@ -115,6 +115,49 @@ static void check_bind_mode(const char *sql, bool plain, const char *expected, c
     arena_fini(&arena);
 }
 
+/* The position of "!" in the client's text is found from where it is in the text with $n. */
+static void check_position(const char *sql)
+{
+    struct arena arena;
+    struct err err = {0};
+    struct sql_named named[] = {{STR("a"), "1", 0}, {STR("longname"), "2", 0}};
+    struct sql_binding b = {.named = named, .n_named = 2, .plain_backslash = true};
+    arena_init(&arena, 1 << 16);
+    assert_true(sql_statement_bind(&arena, str_of(sql), &b, &err));
+    size_t there = 1, here = 1;
+    for (const char *p = b.sql.p; *p != '!'; p++)
+        there += (*p & 0xc0) != 0x80;
+    for (const char *p = sql; *p != '!'; p++)
+        here += (*p & 0xc0) != 0x80;
+    assert_int_equal(sql_statement_position(&b, there), here);
+    arena_fini(&arena);
+}
+
+static void test_position(void **state)
+{
+    struct sql_named named[] = {{STR("a"), "1", 0}, {STR("longname"), "2", 0}};
+    struct sql_binding b = {.named = named, .n_named = 2, .plain_backslash = true};
+    struct arena arena;
+    struct err err = {0};
+    (void)state;
+    check_position("select !");
+    check_position("select :longname!");
+    check_position("select :longname, !");
+    check_position("select :a, :longname::int + :a, !, :longname");
+    check_position("select 'ä:a', :longname, 'ü', :a, !");
+    arena_init(&arena, 1 << 16);
+    assert_true(sql_statement_bind(&arena, STR("ä, :longname, :a"), &b, &err));
+    assert_int_equal(sql_statement_position(&b, 4), 4); /* the parameter itself */
+    assert_int_equal(sql_statement_position(&b, 8), 15);
+    assert_int_equal(sql_statement_position(&b, 10), 17); /* the end */
+    assert_int_equal(sql_statement_position(&b, 99), 17); /* beyond it */
+    assert_true(str_eq(sql_statement_name(&b, 1), STR("longname")));
+    assert_true(str_eq(sql_statement_name(&b, 2), STR("a")));
+    assert_int_equal(sql_statement_name(&b, 3).n, 0);
+    assert_int_equal(sql_statement_name(&b, 0).n, 0);
+    arena_fini(&arena);
+}
+
 static void check_bind(const char *sql, const char *expected, const char *values)
 {
     check_bind_mode(sql, true, expected, values);
@@ -183,7 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verbs),        cmocka_unit_test(test_set),
         cmocka_unit_test(test_bind),         cmocka_unit_test(test_bind_backslash_strings),
-        cmocka_unit_test(test_bind_refused),
+        cmocka_unit_test(test_bind_refused), cmocka_unit_test(test_position),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
