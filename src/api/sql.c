@@ -276,7 +276,7 @@ static bool read_request(struct call *call, struct db_pool **pool, struct err *e
     struct sql_body body = {.p = (char *)(uintptr_t)req->body.p, /* ours to change: server.h */
                             .n = req->body.n,
                             .get = req->method != HTTP_POST,
-                            .plain_backslash = true};
+                            .plain_backslash = db_pool_plain_backslash(*pool)};
     return sql_request_read(req->arena, &call->options, &body, &call->request, err);
 }
 

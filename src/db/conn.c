@@ -330,6 +330,8 @@ static void on_up(void *arg)
     const struct conf *conf = pool->pools->conf;
     c->pg = session_pg(c->session);
     c->utf8 = PQclientEncoding(c->pg);
+    const char *conforming = PQparameterStatus(c->pg, "standard_conforming_strings");
+    pool->backslash_escapes = conforming && strcmp(conforming, "off") == 0;
     if (!PQenterPipelineMode(c->pg)) {
         conn_break(c, "cannot enter pipeline mode");
         return;

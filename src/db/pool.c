@@ -629,6 +629,11 @@ const struct db_types *db_pool_types(const struct db_pool *p)
     return p->types;
 }
 
+bool db_pool_plain_backslash(const struct db_pool *p)
+{
+    return !p->backslash_escapes;
+}
+
 bool db_pool_up(const struct db_pool *p, const char **reason)
 {
     *reason = p->state == POOL_DOWN ? p->failure.error.message : NULL;

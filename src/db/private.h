@@ -189,6 +189,7 @@ struct db_pool {
     char *user, *password, *database, *options, *application_name; /* login pools */
     bool login, proven;                                            /* proven: a login succeeded */
     bool prepared;
+    bool backslash_escapes; /* its sessions begin with standard_conforming_strings off */
     enum pool_state state;
     struct conn *conns; /* most recently idle first */
     unsigned max, n_conns, n_connecting;

@@ -40,6 +40,19 @@ static bool add_statement(struct reading *r, struct err *err)
     return true;
 }
 
+/* Where a backslash stands the text is read both ways: a session may have changed
+ * standard_conforming_strings without anybody having said so. */
+static struct db_statement_class judge(struct str sql)
+{
+    struct db_statement_class class = db_statement_class(sql, true);
+    if (!class.leaves_state && memchr(sql.p, '\\', sql.n)) {
+        struct db_statement_class other = db_statement_class(sql, false);
+        class.leaves_state = other.leaves_state;
+        class.client_encoding = class.client_encoding || other.client_encoding;
+    }
+    return class;
+}
+
 static bool bind_names(struct reading *r, struct str *sql, struct sql_params *params,
                        struct err *err)
 {
@@ -71,7 +84,7 @@ static bool set_statement(struct reading *r, struct str sql, struct sql_params *
     stmt->nparams = params ? (int)params->n : 0;
     stmt->values = params ? params->values : NULL;
     extra->verb = sql_statement_verb(sql);
-    struct db_statement_class class = db_statement_class(sql, r->body->plain_backslash);
+    struct db_statement_class class = judge(sql);
     extra->encoding = class.client_encoding;
     extra->leaves_state = class.leaves_state;
     extra->reads = class.kind == DB_STATEMENT_READ && !class.can_write;

@@ -8,6 +8,8 @@ setup_file() {
 create role alice login password 'a:l@i/c%e';
 create role bob login password 'bob';
 create role "odd user" login password 'pw';
+create role carol login password 'pw';
+alter role carol set standard_conforming_strings = off;
 create role limited login password 'pw' connection limit 1;
 create database second;
 create database "odd db";
@@ -52,6 +54,22 @@ error_is() {
     neon 'postgres://bob:bob@x/postgres?options=-c%20my.opt%3Dyes&application_name=myapp&host=evil&port=1&user=alice' \
         "select current_setting('my.opt') as o, current_setting('application_name') as a, current_user::text as u"
     assert_json '.rows == [{o:"yes",a:"myapp",u:"bob"}]'
+}
+
+@test "a login whose strings take backslashes" {
+    carol() { req POST /sql -H 'Neon-Connection-String: postgres://carol:pw@x/postgres' -d "$(jq -cn --arg q "$1" '{query: $q, params: {a: 1}}')"; }
+    carol 'show standard_conforming_strings'
+    assert_json '.rows[0].standard_conforming_strings == "off"'
+    carol "select 'it\\' :b' as s, :a::int as n"
+    [ "$status" = 200 ] || fail "$body"
+    assert_json '.rows[0].s == "it'"'"' :b" and .rows[0].n == 1'
+    # read the other way the call is inside a string
+    carol "select '\\'', set_config('my.leak', 'yes', false), '\\' -- '"
+    [ "$status" = 200 ] || fail "$body"
+    for _ in 1 2 3; do
+        carol "select coalesce(current_setting('my.leak', true), '') as leak"
+        assert_json '.rows[0].leak == ""'
+    done
 }
 
 @test "refused logins carry PostgreSQL's own error" {
