@@ -219,16 +219,16 @@ static void submit(struct call *call)
         sql_access_fail(call->req, &err);
         return;
     }
-    const struct db_job_spec spec = {.stmts = &call->stmt,
-                                     .n = 1,
-                                     .travel = DB_EXCLUSIVE,
-                                     .in_transaction = !call->in,
-                                     .read_only = !call->in,
-                                     .can_write = call->in,
-                                     .leaves_state = true,
-                                     .timeout_us =
-                                         sql_access_time_left(w, call->req, &call->options),
-                                     .application_name = sql_access_name(call->req)};
+    const struct db_job_spec spec = {
+        .stmts = &call->stmt,
+        .n = 1,
+        .travel = DB_EXCLUSIVE,
+        .in_transaction = !call->in,
+        .read_only = !call->in,
+        .can_write = call->in,
+        .leaves_state = true,
+        .timeout_us = sql_access_time_left(w, call->req, &call->options),
+        .application_name = sql_access_name(call->req, &call->options)};
     http_on_gone(call->req, drop, call);
     call->flow.job = db_submit_copy(pool, &spec, &ops, call);
 }

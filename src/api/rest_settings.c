@@ -134,7 +134,7 @@ bool rest_run_settings(struct rest_run *run, const struct rest_run_mode *mode, s
         .leaves_state = run->conf->db_reset_after_rpc && (mode->leaves_state || hooked),
         .yields = !(mode->leaves_state || hooked),
         .timeout_us = deadline(run),
-        .application_name = sql_access_name(run->req)};
+        .application_name = sql_access_name(run->req, NULL)};
     struct sqlgen_settings settings = {
         .conf = run->conf,
         .db = run->db,

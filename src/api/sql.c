@@ -247,7 +247,7 @@ static void submit(struct call *call, struct db_pool *pool)
         .leaves_state = q->leaves_state,
         .need_types = !o->raw && o->format != SQL_CSV,
         .timeout_us = sql_access_time_left(call->worker, call->req, o),
-        .application_name = sql_access_name(call->req),
+        .application_name = sql_access_name(call->req, o),
     };
     call->reply.types = db_pool_types(pool);
     call->flow.job = db_submit(pool, &spec, &ops, call);

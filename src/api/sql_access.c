@@ -40,8 +40,25 @@ static const struct conf_database *find_database(const struct worker *w, const s
     return database;
 }
 
+/* The first 63 bytes, whole characters: PostgreSQL's NAMEDATALEN. */
+static struct str cut_name(struct str name)
+{
+    size_t n = name.n < 63 ? name.n : 63;
+    while (n > 0 && n < name.n && ((unsigned char)name.p[n] & 0xc0) == 0x80)
+        n--;
+    return (struct str){name.p, n};
+}
+
+/* A pool is shared by all requests of a login, whatever they are called: its sessions bear the name
+ * of the request that made it, and any other name is set for the time of its request. */
+static struct str name_to_set(const struct db_pool *pool, struct str asked)
+{
+    struct str name = asked.n ? asked : STR("pghttpd");
+    return str_eq(name, db_pool_application_name(pool)) ? (struct str){NULL, 0} : cut_name(name);
+}
+
 static struct db_pool *login_pool(struct worker *w, const struct http_req *req,
-                                  const struct conf_database *database, const struct sql_options *o,
+                                  const struct conf_database *database, struct sql_options *o,
                                   struct err *err)
 {
     struct db_login login = {.address = req->address};
@@ -53,10 +70,13 @@ static struct db_pool *login_pool(struct worker *w, const struct http_req *req,
         err->hint = "See the setting login-databases.";
         return NULL;
     }
-    return db_pools_login(w->pools, database, &login, err);
+    struct db_pool *pool = db_pools_login(w->pools, database, &login, err);
+    if (pool)
+        o->application_name = name_to_set(pool, login.application_name);
+    return pool;
 }
 
-struct db_pool *sql_access_pool(struct worker *w, struct http_req *req, const struct sql_options *o,
+struct db_pool *sql_access_pool(struct worker *w, struct http_req *req, struct sql_options *o,
                                 struct err *err)
 {
     const struct conf_database *database = find_database(w, req, err);
@@ -84,9 +104,11 @@ uint64_t sql_access_time_left(const struct worker *w, const struct http_req *req
     return gone < limit ? limit - gone : 1;
 }
 
-struct str sql_access_name(const struct http_req *req)
+struct str sql_access_name(const struct http_req *req, const struct sql_options *o)
 {
-    return http_header(req, "X-Request-Id").p ? req->id : req->traceparent;
+    if (http_header(req, "X-Request-Id").p)
+        return req->id;
+    return req->traceparent.n || !o ? req->traceparent : o->application_name;
 }
 
 enum conf_access sql_access_mode(const struct conf *conf)

@@ -10,19 +10,19 @@
 /* Reads headers and URL into options (GET and HEAD: read only). False with err. */
 MUSTCHECK bool sql_access_options(struct http_req *, struct sql_options *, struct err *);
 
-/* The pool this request may use, good until the next turn. NULL with err: 404 off, 401 and 400 for
- * credentials that are missing or refused. */
-MUSTCHECK struct db_pool *sql_access_pool(struct worker *, struct http_req *,
-                                          const struct sql_options *, struct err *);
+/* The pool this request may use, good until the next turn; fills the options' application_name.
+ * NULL with err: 404 off, 401 and 400 for credentials that are missing or refused. */
+MUSTCHECK struct db_pool *sql_access_pool(struct worker *, struct http_req *, struct sql_options *,
+                                          struct err *);
 
 /* The time left for a request: its own timeout, capped by statement-timeout; 0: no limit. At least
  * 1 when it is over. */
 uint64_t sql_access_time_left(const struct worker *, const struct http_req *,
                               const struct sql_options *);
 
-/* What the client asked pg_stat_activity to show: its X-Request-Id, else its traceparent; empty
- * when it sent neither. */
-struct str sql_access_name(const struct http_req *);
+/* What the client asked pg_stat_activity to show: its X-Request-Id, else its traceparent, else the
+ * application_name of its login (options may be NULL); empty for what the session shows anyway. */
+struct str sql_access_name(const struct http_req *, const struct sql_options *);
 
 enum conf_access sql_access_mode(const struct conf *);
 

@@ -629,6 +629,11 @@ const struct db_types *db_pool_types(const struct db_pool *p)
     return p->types;
 }
 
+struct str db_pool_application_name(const struct db_pool *p)
+{
+    return str_of(p->application_name ? p->application_name : "pghttpd");
+}
+
 bool db_pool_plain_backslash(const struct db_pool *p)
 {
     return !p->backslash_escapes;

@@ -47,6 +47,9 @@ MUSTCHECK struct db_pool *db_pools_login(struct db_pools *, const struct conf_da
 /* The user's own types seen so far, for db_value_conv; good as long as the db_pools. */
 const struct db_types *db_pool_types(const struct db_pool *);
 
+/* What the pool's sessions are called in pg_stat_activity. */
+struct str db_pool_application_name(const struct db_pool *);
+
 /* Is a backslash in '...' itself (standard_conforming_strings, as the last session of the pool
  * reported it; yes before there was one)? */
 bool db_pool_plain_backslash(const struct db_pool *);

@@ -27,6 +27,8 @@ struct sql_options {
     /* Borrowed from the request's headers */
     struct str connection_string, authorization, accept, content_type;
     enum sql_format format; /* after sql_options_finish */
+    /* After sql_access_pool: that of the login, when its pool's sessions bear another one */
+    struct str application_name;
 };
 
 /* One request header; those that mean nothing here are passed over. */

@@ -56,6 +56,22 @@ error_is() {
     assert_json '.rows == [{o:"yes",a:"myapp",u:"bob"}]'
 }
 
+@test "each request has its own application_name, though they share connections" {
+    called() { # QUERY-OF-THE-STRING NAME [curl options]
+        neon "postgres://odd%20user:pw@x/postgres$1" 'show application_name' "${@:3}"
+        assert_json --arg n "$2" '.rows == [{application_name: $n}]'
+    }
+    called '?application_name=first' first
+    called '?application_name=second' second
+    called '' pghttpd
+    called '?application_name=second' my-request -H 'X-Request-Id: my-request'
+    called '?application_name=first' first
+    called "?application_name=$(printf 'x%.0s' {1..62})%c3%a4" "$(printf 'x%.0s' {1..62})"
+    req GET "/copy?query=copy%20(select%20current_setting('application_name'))%20to%20stdout" \
+        -H 'Neon-Connection-String: postgres://odd%20user:pw@x/postgres?application_name=third'
+    [ "$body" = third ] || fail "$body"
+}
+
 @test "a login whose strings take backslashes" {
     carol() { req POST /sql -H 'Neon-Connection-String: postgres://carol:pw@x/postgres' -d "$(jq -cn --arg q "$1" '{query: $q, params: {a: 1}}')"; }
     carol 'show standard_conforming_strings'
