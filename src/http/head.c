@@ -223,6 +223,13 @@ static bool check_target(struct request *q, struct err *err)
     return true;
 }
 
+static bool too_long(struct request *q, struct err *err, int status, const char *what)
+{
+    bad(q, err, status, what);
+    err->hint = "Three quarters of server-header-memory is the limit.";
+    return false;
+}
+
 bool head_read(struct request *q, const char *method, const char *version, struct err *err)
 {
     q->pub.method_name = str_of(method);
@@ -236,9 +243,9 @@ bool head_read(struct request *q, const char *method, const char *version, struc
     /* libmicrohttpd builds the answer's head in the same memory as the request's: a request that
      * leaves too little would get no answer at all. */
     if (q->pub.target.n > q->server->head_max)
-        return bad(q, err, 414, "the request target is too long");
+        return too_long(q, err, 414, "the request target is too long");
     if (q->head_bytes > q->server->head_max)
-        return bad(q, err, 431, "the request headers are too long");
+        return too_long(q, err, 431, "the request target and headers together are too long");
     return check_host(q, err) && check_framing(q, err) && check_target(q, err);
 }
 

@@ -210,6 +210,7 @@ static void refuses_heads_that_are_too_long(void **state)
     assert_status(header, 431);
     struct heard h = ask(header);
     assert_true(has(&h, "{\"code\":\"PGH431\""));
+    assert_true(has(&h, "server-header-memory"));
     hear_free(&h);
     free(target);
     free(header);
