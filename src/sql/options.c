@@ -1,7 +1,7 @@
 #include "sql/options.h"
 
 const char sql_options_headers[] =
-    "Authorization, Content-Type, Neon-Connection-String, Neon-Raw-Text-Output, Neon-Array-Mode, "
+    "Content-Type, Neon-Connection-String, Neon-Raw-Text-Output, Neon-Array-Mode, "
     "Neon-Batch-Isolation-Level, Neon-Batch-Read-Only, Neon-Batch-Deferrable, Pghttpd-Timeout, "
     "Pghttpd-Max-Rows, Pghttpd-Retry, Pghttpd-Isolation, Pghttpd-Read-Only, Pghttpd-Deferrable, "
     "Pghttpd-Array-Mode, Pghttpd-Raw, X-Request-Id";
@@ -143,14 +143,27 @@ static bool set_pghttpd_header(struct sql_options *o, struct str name, struct st
                    name.p);
 }
 
+static const struct str neon_levels[] = {[DB_READ_UNCOMMITTED] = {"ReadUncommitted", 15},
+                                         [DB_READ_COMMITTED] = {"ReadCommitted", 13},
+                                         [DB_REPEATABLE_READ] = {"RepeatableRead", 14},
+                                         [DB_SERIALIZABLE] = {"Serializable", 12}};
+
+/* The URL may have said otherwise, and a value that Neon does not know means false. */
+static void settle_echoes(struct sql_options *o)
+{
+    static const struct str flags[] = {{"false", 5}, {"true", 4}};
+    if (o->echo_isolation.p)
+        o->echo_isolation = neon_levels[o->isolation];
+    if (o->echo_read_only.p)
+        o->echo_read_only = flags[o->read_only];
+    if (o->echo_deferrable.p)
+        o->echo_deferrable = flags[o->deferrable];
+}
+
 /* Exactly Neon's spelling here; Read-Only and Deferrable say "true" or "false". */
 static bool set_neon_header(struct sql_options *o, struct str name, struct str value,
                             struct err *err)
 {
-    static const struct str levels[] = {{"ReadUncommitted", 15},
-                                        {"ReadCommitted", 13},
-                                        {"RepeatableRead", 14},
-                                        {"Serializable", 12}};
     struct str what = str_from(name, sizeof "Neon-" - 1);
     if (str_ieq(what, STR("Connection-String"))) {
         o->connection_string = value;
@@ -165,10 +178,11 @@ static bool set_neon_header(struct sql_options *o, struct str name, struct str v
         o->echo_deferrable = value;
         o->deferrable = str_eq(value, STR("true"));
     } else if (str_ieq(what, STR("Batch-Isolation-Level"))) {
-        for (unsigned i = 0; i < 4; i++)
-            if (str_eq(value, levels[i])) {
+        for (unsigned i = DB_READ_UNCOMMITTED; i <= DB_SERIALIZABLE; i++)
+            if (str_eq(value, neon_levels[i])) {
                 o->echo_isolation = value;
-                return read_isolation(value, &o->isolation);
+                o->isolation = (enum db_isolation)i;
+                return true;
             }
         return bad_value(err, name, value, table[OPTION_ISOLATION].expected);
     }
@@ -284,6 +298,7 @@ static unsigned format_quality(struct str accept, enum sql_format format)
 
 bool sql_options_finish(struct sql_options *o, struct err *err)
 {
+    settle_echoes(o);
     if (o->deferrable && (o->isolation != DB_SERIALIZABLE || !o->read_only))
         o->deferrable = false; /* PostgreSQL gives it a meaning only there */
     o->format = SQL_JSON;

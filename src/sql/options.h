@@ -20,7 +20,7 @@ struct sql_options {
     unsigned retry;
     enum db_isolation isolation;
     bool read_only, deferrable, array_mode, raw;
-    /* As sent in Neon-Batch-* headers, to be echoed; p == NULL: not sent */
+    /* What holds of what Neon-Batch-* headers asked for, to be echoed; p == NULL: not sent */
     struct str echo_isolation, echo_read_only, echo_deferrable;
     /* URL only, decoded into the arena with a NUL behind */
     struct str query, params;
@@ -43,7 +43,7 @@ MUSTCHECK bool sql_options_finish(struct sql_options *, struct err *);
 /* "5s", "250ms", "1.5min", "2h", plain seconds; more than 0. */
 MUSTCHECK bool sql_duration(struct str text, uint64_t *us);
 
-/* Every header that a browser's script may want to send, for CORS. */
+/* Every header that a browser's script may want to send, for CORS (which adds Authorization). */
 extern const char sql_options_headers[];
 
 #endif

@@ -273,10 +273,11 @@ static bool read_text(struct reading *r, struct str sql, struct err *err)
         if (!mine)
             return too_big(err);
         json_reader_in_place(&r->json, mine, json.n);
-        if (!sql_params_read(&r->json, r->arena, &params, err))
+        bool read = sql_params_read(&r->json, r->arena, &params, err);
+        if (r->json.event == JSON_ERROR || (read && !json_finish(&r->json)))
+            return json_error(&r->json, "params in the URL", err);
+        if (!read)
             return false;
-        if (!json_finish(&r->json))
-            return json_error(&r->json, "params", err);
     }
     return add_statement(r, err) && set_statement(r, sql, &params, err);
 }

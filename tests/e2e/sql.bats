@@ -251,6 +251,27 @@ error_is() { # STATUS CODE
     done
     req POST '/sql?isolation=repeatable%20read&read_only=true' -H 'Neon-Batch-Isolation-Level: Serializable' -d '["show transaction_isolation","show transaction_read_only"]'
     assert_json '[.results[].rows[0] | .[]] == ["repeatable read","on"]'
+    # the echo is what holds, not what was asked for
+    [ "$(header neon-batch-isolation-level)" = RepeatableRead ]
+    req POST /sql -H 'Neon-Batch-Read-Only: yes' -d '["show transaction_read_only"]'
+    assert_json '.results[0].rows[0].transaction_read_only == "off"'
+    [ "$(header neon-batch-read-only)" = false ]
+    req POST '/sql?read_only=false' -H 'Neon-Batch-Read-Only: true' -d '["show transaction_read_only"]'
+    assert_json '.results[0].rows[0].transaction_read_only == "off"'
+    [ "$(header neon-batch-read-only)" = false ]
+}
+
+@test "bad params of a URL are called that" {
+    req GET '/sql?query=select+1&params=%5B1'
+    error_is 400 PGH100
+    assert_json '.message == "params in the URL is not valid JSON: the text ends too early, at byte 3"'
+    req GET '/sql?query=select+1&params=%5B%22%5Cu0000%22%5D'
+    error_is 400 22021
+    assert_json '.message | startswith("params in the URL is not valid JSON")'
+    req GET '/sql?query=select+1&params=%5B%5Dx'
+    assert_json '.message | startswith("params in the URL")'
+    req GET '/sql?query=select+1&params=1'
+    error_is 400 PGH101
 }
 
 @test "CORS preflight names every header" {
@@ -261,6 +282,7 @@ error_is() { # STATUS CODE
         neon-batch-read-only neon-batch-deferrable authorization content-type x-request-id pghttpd-timeout; do
         case $allowed in *"$name"*) ;; *) fail "$name is not in: $allowed" ;; esac
     done
+    [ "$(tr -d ' ' <<<"$allowed" | tr , '\n' | grep -c '^authorization$')" = 1 ]
 }
 
 @test "timing and request ids" {
