@@ -74,23 +74,31 @@ static bool inflate_step(struct inflater *f, struct buf *out, bool *again, struc
     return true;
 }
 
+/* Behind the end of a member another one may stand (RFC 1952; bgzip, cat a.gz b.gz). */
+static bool next_member(struct inflater *f, bool *again, struct err *err)
+{
+    if (!f->ended || f->z.avail_in == 0)
+        return true;
+    f->ended = false;
+    *again = true;
+    return inflateReset(&f->z) == Z_OK || bad_gzip(err);
+}
+
 bool inflater_feed(struct inflater *f, struct str in, struct buf *out, struct err *err)
 {
-    if (in.n && f->ended)
-        return bad_gzip(err);
+    bool again = in.n > 0;
     f->z.next_in = input(in.p);
     f->z.avail_in = (uInt)in.n;
-    bool again = in.n > 0;
+    if (!next_member(f, &again, err))
+        return false;
     while (again) {
-        if (!inflate_step(f, out, &again, err))
+        if (!inflate_step(f, out, &again, err) || !next_member(f, &again, err))
             return false;
         uint64_t taken = f->in + in.n - f->z.avail_in;
         if (f->out > INFLATE_FREE && f->out / INFLATE_RATIO > taken)
             return err_set(err, 413, "PGH413", "the body inflates more than %d : 1", INFLATE_RATIO);
     }
     f->in += in.n;
-    if (f->z.avail_in)
-        return bad_gzip(err); /* bytes behind the end of the gzip stream */
     return true;
 }
 

@@ -150,6 +150,17 @@ copy_out() { req GET "/copy?query=$(encode "$1")" "${@:2}"; }
     [ "$(sql 'select count(*) from big where id in (7, 8)')" = 2 ]
 }
 
+@test "gzip of several members, as bgzip writes it" {
+    sql 'truncate big' >/dev/null
+    { seq 1 5000 | gzip; seq 5001 10000 | gzip; printf '' | gzip; } >"$BATS_TEST_TMPDIR/in.gz"
+    copy_in 'copy big (id) from stdin' "@$BATS_TEST_TMPDIR/in.gz" -H 'Content-Encoding: gzip'
+    [ "$body" = '{"command":"COPY","rowCount":10000}' ] || fail "$body"
+    echo junk >>"$BATS_TEST_TMPDIR/in.gz"
+    copy_in 'copy big (id) from stdin' "@$BATS_TEST_TMPDIR/in.gz" -H 'Content-Encoding: gzip'
+    [ "$status" = 400 ]
+    [ "$(sql 'select count(*), sum(id) from big')" = '10000|50005000' ]
+}
+
 @test "copy-max-bytes" {
     SERVER_NAME=small server_start --sql-access open --copy-max-bytes 10kB
     sql 'truncate big' >/dev/null

@@ -343,6 +343,15 @@ static void inflates_bodies_within_bounds(void **state)
     assert_int_equal(status_of(&h), 200);
     assert_true(has(&h, "\r\n\r\nhello inflated"));
     hear_free(&h);
+    memcpy(packed + small, packed, small); /* two members */
+    h = post_gzip("/echo", packed, 2 * small, "gzip");
+    assert_int_equal(status_of(&h), 200);
+    assert_true(has(&h, "\r\n\r\nhello inflatedhello inflated"));
+    hear_free(&h);
+    packed[small] ^= 1; /* no member */
+    h = post_gzip("/echo", packed, 2 * small, "gzip");
+    assert_int_equal(status_of(&h), 400);
+    hear_free(&h);
     h = post_gzip("/echo", packed, small - 3, "gzip");
     assert_int_equal(status_of(&h), 400);
     hear_free(&h);
