@@ -26,6 +26,21 @@ times() { printf "%0.s$2" $(seq "$1"); }
     grep -qi '^vary: Accept, Prefer, Range' "$headers"
 }
 
+@test "a point read with role, claims and search_path is one write and one read on the database's socket" {
+    SERVER_NAME=one server_start --db-schemas api --db-anon-role web_anon --db-pool 1 --db-channel-enabled false \
+        --jwt-secret 'a demo secret of more than 32 characters'
+    local head=eyJhbGciOiJIUzI1NiJ9 claims token
+    claims=$(printf '{"role":"staff"}' | base64 -w0 | tr '+/' '-_' | tr -d =)
+    token=$head.$claims.$(printf %s "$head.$claims" | openssl dgst -sha256 -hmac 'a demo secret of more than 32 characters' -binary | base64 -w0 | tr '+/' '-_' | tr -d =)
+    for _ in 1 2; do # prepared by then
+        get '/rest/products?id=eq.7&select=id' -H "Authorization: Bearer $token"
+    done
+    one_trip get '/rest/products?id=eq.8&select=id' -H "Authorization: Bearer $token"
+    [ "$status $body" = '200 [{"id":8}]' ]
+    server_stop
+    server_use main
+}
+
 @test "filters, orders and logic say what SQL says" {
     get '/rest/products?select=id&price=gte.10&price=lt.20&or=(stock.eq.0,and(stock.gt.5,name.ilike.*a*))&order=price.desc,id'
     [ "$status" = 200 ]

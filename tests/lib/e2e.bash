@@ -27,6 +27,7 @@
 # fail TEXT                         ends the test
 # assert_json FILTER                fails, showing the body, unless jq -e FILTER holds for the last body
 # sql 'SELECT ...'                  one value (unaligned, tuples only) as superuser
+# one_trip COMMAND...               runs it; fails unless the server made one write and one read on its databases' sockets
 
 bats_require_minimum_version 1.5.0
 
@@ -83,3 +84,21 @@ assert_json() {
 }
 
 sql() { cluster_psql -At -c "$1"; }
+
+one_trip() {
+    command -v strace >/dev/null || skip 'no strace'
+    local trace=$BATS_TEST_TMPDIR/trace tracer http
+    strace -f -p "$SERVER_PID" -e trace=sendto,sendmsg,write,writev,recvfrom,recvmsg,read,accept4,accept -o "$trace" 2>"$trace.err" 3>&- &
+    tracer=$!
+    poll_until 5 grep -q attached "$trace.err" || { kill $tracer; skip 'may not trace'; }
+    "$@"
+    kill -INT $tracer
+    wait $tracer || true
+    http=$(sed -nE 's/.*accept4?\(.*= ([0-9]+)$/\1/p' "$trace" | head -1)
+    [ -n "$http" ] || fail "no connection was accepted"
+    # neither the client's socket, nor the log, nor what wakes the loop (8 bytes)
+    grep -E '(sendto|sendmsg|write|writev)\(' "$trace" | grep -vE "\(($http|1|2)," | grep -vE '= (8|-1 .*)$' >"$trace.out" || true
+    grep -E '(recvfrom|recvmsg|read)\(' "$trace" | grep -vE "\($http," | grep -vE '= (8|-1 .*)$' >"$trace.in" || true
+    cat "$trace.out" "$trace.in"
+    [ "$(wc -l <"$trace.out") $(wc -l <"$trace.in")" = '1 1' ] || fail "more than one write or read"
+}
