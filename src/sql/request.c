@@ -49,6 +49,7 @@ static struct db_statement_class judge(struct str sql)
         struct db_statement_class other = db_statement_class(sql, false);
         class.leaves_state = other.leaves_state;
         class.client_encoding = class.client_encoding || other.client_encoding;
+        class.can_write = class.can_write || other.can_write;
     }
     return class;
 }
