@@ -13,6 +13,7 @@
 #include "api/openapi_cache.h"
 #include "api/routes.h"
 #include "app_config.h"
+#include "app_watch.h"
 #include "auth/auth.h"
 #include "db/pool.h"
 #include "http/server.h"
@@ -142,6 +143,7 @@ static bool make_workers(struct app *app, struct err *err)
         app->hubs = hubs_new(&hubs, err);
         done = app->hubs != NULL;
         app->config = app_config_new(app->workers[0].loop, app->workers[0].pools, &app->sources);
+        app->watches = app_watch_new(app);
     }
     free(loops);
     for (unsigned i = 0; i < n && done; i++)
@@ -220,7 +222,7 @@ void app_run(struct app *app)
     say_where(app);
     notify_manager("READY=1");
     app_read_config(app);
-    app_watch_database(app);
+    app_watch_start(app);
     loop_timer_init(&app->away_timer, app->workers[0].loop, on_away_tick, app);
     if (!app->conf->db_pool_automatic_recovery)
         loop_timer_set(&app->away_timer, AWAY_TICK_US);
@@ -271,6 +273,7 @@ static void worker_quiesce(void *arg)
     if (w->number == 0) {
         app_config_free(w->app->config);
         w->app->config = NULL;
+        app_watch_stop(w->app);
         hubs_stop(w->app->hubs);
         rest_catalogs_stop(w->app->catalogs);
     }
@@ -352,7 +355,7 @@ void app_free(struct app *app)
     loop_timer_stop(&app->deadline_timer);
     for (unsigned i = 0; i < app->n_workers; i++)
         worker_free(&app->workers[i]);
-    app_unwatch_database(app);
+    app_watch_free(app);
     hubs_free(app->hubs);
     rest_catalogs_free(app->catalogs);
     for (unsigned i = 0; i < app->n_workers; i++)

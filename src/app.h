@@ -20,6 +20,7 @@
 #include "util/loop.h"
 
 struct app_config;
+struct app_watch;
 struct auth;
 struct auth_worker;
 struct db_budget;
@@ -55,9 +56,8 @@ struct app {
     struct db_budget *budget;
     struct auth *auth;         /* main thread's reference */
     struct app_config *config; /* reads the settings again, those in the database too */
-    bool failed;         /* it ended because the database is away and may not come back by itself */
-    bool config_read;    /* once, with the database's */
-    bool refresh_wanted; /* the catalog load that runs was asked for: new sessions follow */
+    bool failed;      /* it ended because the database is away and may not come back by itself */
+    bool config_read; /* once, with the database's */
     struct hubs *hubs;
     struct rest_catalogs *catalogs;
     struct worker *workers;
@@ -67,7 +67,7 @@ struct app {
     atomic_uint streams_total; /* event streams of all workers */
     unsigned port, admin_port;
     _Atomic enum app_phase phase;
-    struct hub_watch watch; /* on db-channel */
+    struct app_watch *watches; /* one for each database */
     unsigned workers_done;
     struct loop_timer delay_timer, deadline_timer, away_timer;
     uint64_t started_us;
@@ -80,9 +80,6 @@ void app_stop(struct app *);        /* main thread: graceful; the second call st
 void app_read_config(struct app *); /* at the start, as soon as the database answers */
 void app_reload_config(struct app *);
 void app_reload_catalogs(struct app *); /* and the sessions of the pools */
-/* Once running: listens to db-channel (NOTIFY pgrst, 'reload schema'). */
-void app_watch_database(struct app *);
-void app_unwatch_database(struct app *);
 void app_free(struct app *);
 
 /* For /ready: true when requests can be served; else reason says why not. Any worker. */

@@ -8,6 +8,7 @@
 
 #include "app.h"
 #include "app_config.h"
+#include "app_watch.h"
 #include "auth/auth.h"
 #include "db/pool.h"
 #include "http/server.h"
@@ -24,13 +25,6 @@ struct handover {
     struct auth *auth;
 };
 
-static bool same_channel(const struct conf *a, const struct conf *b)
-{
-    const struct conf_database *x = &a->databases[0], *y = &b->databases[0];
-    return x->db_channel_enabled == y->db_channel_enabled && x->db_channel && y->db_channel &&
-           strcmp(x->db_channel, y->db_channel) == 0;
-}
-
 static void take_over(void *arg)
 {
     struct handover *h = arg;
@@ -46,10 +40,7 @@ static void take_over(void *arg)
     if (w->number == 0) {
         hubs_reconfigure(w->app->hubs, w->conf);
         rest_catalogs_reconfigure(w->app->catalogs, w->conf);
-        if (!same_channel(old, w->conf)) {
-            app_unwatch_database(w->app);
-            app_watch_database(w->app);
-        }
+        app_watch_reconfigure(w->app);
     }
     auth_unref(h->auth);
     conf_unref(old);
@@ -70,29 +61,14 @@ static void apply(struct app *app, struct conf *conf, struct auth *auth)
     }
 }
 
-static void refresh_sessions(void *arg)
-{
-    struct worker *w = arg;
-    db_pools_refresh(w->pools);
-}
-
-static void on_catalog(void *arg, const struct conf_database *db, bool loaded)
-{
-    struct app *app = arg;
-    (void)db;
-    for (unsigned i = 0; i < app->n_workers && loaded && app->refresh_wanted; i++)
-        loop_post(app->workers[i].loop, refresh_sessions, &app->workers[i]);
-    app->refresh_wanted = app->refresh_wanted && !loaded;
-}
-
 /* Catalogs are loaded once the settings are known, those of the database too: until then every REST
  * request is a 503, and none is served by rules that the database has overruled. */
 static void start_catalogs(void *arg)
 {
     struct app *app = arg;
     if (!app->config_read && atomic_load(&app->phase) == APP_RUNNING)
-        rest_catalogs_start(app->catalogs, app->workers[0].loop, app->workers[0].pools, on_catalog,
-                            app);
+        rest_catalogs_start(app->catalogs, app->workers[0].loop, app->workers[0].pools,
+                            &app_watch_ops, app);
     app->config_read = true;
 }
 
@@ -126,52 +102,8 @@ void app_reload_catalogs(struct app *app)
 {
     if (atomic_load(&app->phase) != APP_RUNNING || !app->config_read)
         return;
-    app->refresh_wanted = true;
+    app_watch_refresh(app);
     rest_catalogs_reload_all(app->catalogs);
-}
-
-/* ---- what the database says: NOTIFY pgrst (db-channel) ---- */
-
-static void on_channel(void *arg, struct str payload)
-{
-    struct app *app = arg;
-    if (payload.n == 0 || str_eq(payload, STR("reload schema")))
-        app_reload_catalogs(app);
-    if (payload.n == 0 || str_eq(payload, STR("reload config")))
-        app_reload_config(app);
-}
-
-/* Notifications may have been missed: the tables may be others. */
-static void on_reconnect(void *arg)
-{
-    struct app *app = arg;
-    if (atomic_load(&app->phase) == APP_RUNNING && app->config_read)
-        rest_catalogs_reload_all(app->catalogs);
-}
-
-void app_watch_database(struct app *app)
-{
-    const struct conf_database *db = &app->conf->databases[0];
-    struct err err;
-    if (!db->db_channel_enabled || !db->db_channel)
-        return;
-    struct hub *hub = hubs_get(app->hubs, db, &err);
-    if (!hub) {
-        log_error("cannot watch channel %s: %s", db->db_channel, err.message);
-        return;
-    }
-    app->watch =
-        (struct hub_watch){.on_payload = on_channel, .on_reconnect = on_reconnect, .arg = app};
-    hub_watch(hub, str_of(db->db_channel), &app->watch);
-}
-
-void app_unwatch_database(struct app *app)
-{
-    struct err err;
-    struct hub *hub = app->watch.arg ? hubs_get(app->hubs, &app->conf->databases[0], &err) : NULL;
-    if (hub)
-        hub_unwatch(hub, &app->watch);
-    app->watch = (struct hub_watch){0};
 }
 
 /* ---- /ready ---- */

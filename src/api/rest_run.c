@@ -9,7 +9,8 @@
 #include "json/writer.h"
 
 /* A request that comes before the first attempt to load a catalog ended looks again this often, and
- * no longer than that. */
+ * no longer than that; of a further database, whose catalog is loaded after each idle time, as long
+ * as it may wait for a connection. */
 #define FIRST_LOAD_US 20000u
 #define FIRST_LOAD_MAX_US 1000000u
 #define SQL_MAX (8u * 1024 * 1024) /* one statement's text */
@@ -232,6 +233,11 @@ static void dispatch(struct rest_run *run)
     }
 }
 
+static uint64_t first_load_max(const struct rest_run *run)
+{
+    return *run->db->name ? run->conf->db_pool_acquisition_timeout_us : FIRST_LOAD_MAX_US;
+}
+
 static void with_catalog(void *arg)
 {
     struct rest_run *run = arg;
@@ -239,7 +245,7 @@ static void with_catalog(void *arg)
     struct err err = {0};
     run->catalog = rest_catalogs_get(catalogs, run->db);
     uint64_t now = loop_now_us(run->worker->loop);
-    if (!run->catalog && (!run->waiting || now - run->came_us < FIRST_LOAD_MAX_US) &&
+    if (!run->catalog && (!run->waiting || now - run->came_us < first_load_max(run)) &&
         rest_catalogs_state(catalogs, str_of(run->db->name)) == REST_CATALOG_PENDING) {
         if (!run->waiting) {
             loop_timer_init(&run->first_load, run->worker->loop, with_catalog, run);

@@ -563,10 +563,17 @@ void pool_refresh(struct db_pool *p)
 
 /* ---- once a second ---- */
 
+/* The configured database's: it keeps db-pool-min connections. Further databases and logins keep
+ * none. */
+static bool is_main(const struct db_pool *p)
+{
+    return !p->login && !*p->database_name;
+}
+
 static bool expired(const struct db_pool *p, const struct conn *c, uint64_t now)
 {
     const struct conf *conf = p->pools->conf;
-    unsigned keep = p->login ? 0 : (conf->db_pool_min ? conf->db_pool_min : 1);
+    unsigned keep = !is_main(p) ? 0 : (conf->db_pool_min ? conf->db_pool_min : 1);
     if (p->n_conns > p->max)
         return true; /* the one more for a question about types */
     bool idle = conf->db_pool_max_idletime_us && up_count(p) > keep &&
@@ -605,6 +612,21 @@ static void maintain_conns(struct db_pool *p, uint64_t now)
     }
 }
 
+/* Nobody has used it for db-pool-max-idletime, and no connection is up: a login's pool goes, a
+ * further database's is as before its first use (what was counted stays), and calls no more. */
+static void end_idle(struct db_pool *p)
+{
+    if (p->login) {
+        struct db_error why = {.severity = "FATAL", .code = "57P03", .message = "idle"};
+        pool_end(p, &why);
+        return;
+    }
+    loop_timer_stop(&p->retry);
+    close_idle(p);
+    p->backoff_us = p->retry_us = 0;
+    p->state = POOL_NEW;
+}
+
 void pool_maintain(struct db_pool *p, uint64_t now)
 {
     maintain_conns(p, now);
@@ -613,15 +635,13 @@ void pool_maintain(struct db_pool *p, uint64_t now)
     recheck_login(p, now);
     if (p->waiting.n)
         pool_pump_later(p);
-    unsigned least = p->login ? 0 : p->pools->conf->db_pool_min;
+    unsigned least = is_main(p) ? p->pools->conf->db_pool_min : 0;
     if (p->state == POOL_UP && p->n_conns < least && p->n_conns < p->max && now >= p->retry_us &&
         !p->pools->draining)
         open_one(p);
     uint64_t idle = p->pools->conf->db_pool_max_idletime_us;
-    if (p->login && p->n_conns == 0 && p->waiting.n == 0 && idle && now - p->used_us > idle) {
-        struct db_error why = {.severity = "FATAL", .code = "57P03", .message = "idle"};
-        pool_end(p, &why);
-    }
+    if (!is_main(p) && up_count(p) == 0 && p->waiting.n == 0 && idle && now - p->used_us > idle)
+        end_idle(p);
 }
 
 const struct db_types *db_pool_types(const struct db_pool *p)

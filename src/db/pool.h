@@ -1,7 +1,9 @@
 /* pool: the connections of one (database, login) on one worker, and who may use them when.
  *
- * struct db_pools holds all pools of a worker. A pool is made at first use and ends when it has
- * been idle; a pointer to one is good until the next turn of the loop: ask for it in each request.
+ * struct db_pools holds all pools of a worker. A pool is made at first use and has no connection
+ * left when nobody used it for db-pool-max-idletime, but for the configured database's own, which
+ * keeps db-pool-min; a pointer to one is good until the next turn of the loop: ask for it in each
+ * request.
  *
  * Own login: the server's connection string; used by REST, events and open /sql.
  * Client logins: user, password, options and application_name come from the client, host and port
@@ -31,9 +33,9 @@ void db_budget_free(struct db_budget *);
 
 struct db_pools *db_pools_new(struct loop *, struct conf *, struct db_budget *);
 void db_pools_reconfigure(struct db_pools *, struct conf *);
-/* The connections of our own logins are replaced by new ones, each when it is idle: what ALTER ROLE
- * and ALTER DATABASE set is read when a session begins. */
-void db_pools_refresh(struct db_pools *);
+/* The connections of our own login to that database are replaced by new ones, each when it is idle:
+ * what ALTER ROLE and ALTER DATABASE set is read when a session begins. */
+void db_pools_refresh(struct db_pools *, const char *database);
 /* Stops taking jobs; on_drained runs (once) when the last running job ended and all connections are
  * closed. */
 void db_pools_drain(struct db_pools *, void (*on_drained)(void *), void *arg);

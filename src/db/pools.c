@@ -242,10 +242,10 @@ void db_pools_reconfigure(struct db_pools *pools, struct conf *conf)
     conf_unref(old);
 }
 
-void db_pools_refresh(struct db_pools *pools)
+void db_pools_refresh(struct db_pools *pools, const char *database)
 {
     for (struct db_pool *p = pools->first; p && !pools->draining; p = p->next)
-        if (!p->login)
+        if (!p->login && strcmp(p->database_name, database) == 0)
             pool_refresh(p);
 }
 

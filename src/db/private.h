@@ -175,7 +175,7 @@ struct conn {
 };
 
 enum pool_state {
-    POOL_NEW,  /* not a single connection was tried to its end yet */
+    POOL_NEW,  /* not a single connection was tried to its end yet, since it was idle */
     POOL_UP,   /* the last attempt worked */
     POOL_DOWN, /* no connection, and the last attempt failed: jobs fail at once */
     POOL_ENDED /* takes no jobs; goes when its last connection went */

@@ -233,7 +233,8 @@ size_t hub_wishes(struct hub *h, struct hub_wish *out, size_t max)
     return n;
 }
 
-static void listen_done(struct hub *h, struct hub_channel *c, const struct err *refused)
+/* True: LISTEN stands on it from now on. */
+static bool listen_done(struct hub *h, struct hub_channel *c, const struct err *refused)
 {
     if (refused) {
         c->state = CHANNEL_REFUSED;
@@ -243,7 +244,7 @@ static void listen_done(struct hub *h, struct hub_channel *c, const struct err *
         sub_channel_refused(h, c);
         if (c->refs == 0)
             channel_destroy(h, c);
-        return;
+        return false;
     }
     c->state = CHANNEL_LIVE;
     if (h->link == LINK_UP) {
@@ -252,6 +253,7 @@ static void listen_done(struct hub *h, struct hub_channel *c, const struct err *
     }
     if (c->refs == 0)
         linger(h, c);
+    return h->link == LINK_UP;
 }
 
 void hub_wish_done(struct hub *h, struct hub_channel *c, const struct err *refused)
@@ -259,13 +261,19 @@ void hub_wish_done(struct hub *h, struct hub_channel *c, const struct err *refus
     pthread_mutex_lock(&h->lock);
     assert(h->in_flight > 0);
     h->in_flight--;
+    bool live = false;
     if (c->state == CHANNEL_LISTENING)
-        listen_done(h, c, refused);
+        live = listen_done(h, c, refused);
     else if (c->refs > 0)
         wish(h, c, CHANNEL_WANTED);
     else
         channel_destroy(h, c);
+    /* Watches are this thread's own, and keep their channel. */
+    const struct hub_watch *watches = live ? c->watches : NULL;
     pthread_mutex_unlock(&h->lock);
+    for (const struct hub_watch *w = watches; w; w = w->next)
+        if (w->on_live)
+            w->on_live(w->arg, false);
 }
 
 void hub_tick(struct hub *h)

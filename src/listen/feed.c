@@ -14,7 +14,6 @@
 #define BATCH 256 /* LISTENs in one round trip; each is a search in the backend's list */
 #define TICK_US 1000000u
 #define LINGER_US 10000000u /* a page that is reloaded finds its history again */
-#define IDLE_TICKS 60       /* nobody wants anything: then the connection is closed */
 #define TEST_TICKS 2        /* a NOTIFY comes back within two to three seconds, or not at all */
 #define TEST_AGAIN_TICKS 10 /* a test that could not be made is repeated */
 #define TEST_TIMEOUT_US 2000000u
@@ -310,7 +309,7 @@ static void quiet(void *arg)
     struct feed *f = arg;
     f->ahead = 0;
     f->ahead_max = AHEAD;
-    if (!f->stopped)
+    if (!f->stopped && f->listener)
         db_listener_resume(f->listener);
 }
 
@@ -332,13 +331,16 @@ static void on_notify(void *arg, struct str channel, struct str payload, int pid
         let_readers_go_first(f);
 }
 
+/* Nothing is left then but what was counted: no connection, no thread, no history. */
 static void rest_when_idle(struct feed *f)
 {
+    uint64_t most_us = f->conf->db_pool_max_idletime_us;
     f->idle_ticks = hub_wanted(f->hub) ? 0 : f->idle_ticks + 1;
     bool quiet = f->test == TEST_DONE || f->test == TEST_NONE;
-    if (f->idle_ticks < IDLE_TICKS || !quiet || !hub_rest(f->hub))
+    if (!most_us || f->idle_ticks * (uint64_t)TICK_US < most_us || !quiet || !hub_rest(f->hub))
         return;
-    db_listener_stop(f->listener);
+    db_listener_free(f->listener);
+    f->listener = NULL;
     set_health(f, FEED_IDLE, "");
     f->test = TEST_NONE;
     f->idle_ticks = 0;
@@ -351,7 +353,7 @@ static void on_tick(void *arg)
     hub_tick(f->hub);
     test_tick(f);
     rest_when_idle(f);
-    if (db_listener_started(f->listener))
+    if (f->listener)
         loop_timer_set(&f->tick, TICK_US);
 }
 

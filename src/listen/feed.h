@@ -1,9 +1,9 @@
 /* feed: brings one database's notifications into its hub, over one LISTEN connection.
  *
- * It connects when somebody wants a channel and disconnects when nobody has wanted one for a
- * minute. On a new connection: LISTEN on all channels first, then the hub tells its readers of the
- * gap, then a self-test: a NOTIFY through the pool that must come back, because a pooler in
- * transaction mode accepts LISTEN and delivers nothing.
+ * It connects when somebody wants a channel, and disconnects when nobody does and there was no
+ * reader for db-pool-max-idletime. On a new connection: LISTEN on all channels first, then the hub
+ * tells its readers of the gap, then a self-test: a NOTIFY through the pool that must come back,
+ * because a pooler in transaction mode accepts LISTEN and delivers nothing.
  *
  * On worker 0's thread, but feed_health. */
 #ifndef PGH_LISTEN_FEED_H

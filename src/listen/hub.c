@@ -189,11 +189,13 @@ void hub_up(struct hub *h)
     strmap_each(h->channels, cover, h);
     strmap_each(h->channels, begin, h);
     h->link = LINK_UP;
+    for (size_t i = 0; i < h->n_watches; i++)
+        h->watches[i]->live = channel_live(h->watches[i]->channel);
     pthread_mutex_unlock(&h->lock);
     publish_held(h);
-    for (size_t i = 0; again && i < h->n_watches; i++)
-        if (h->watches[i]->on_reconnect)
-            h->watches[i]->on_reconnect(h->watches[i]->arg);
+    for (size_t i = 0; i < h->n_watches; i++)
+        if (h->watches[i]->on_live && h->watches[i]->live)
+            h->watches[i]->on_live(h->watches[i]->arg, again);
 }
 
 bool hub_is_up(struct hub *h)
@@ -223,12 +225,15 @@ void hub_lost(struct hub *h)
     strmap_each(h->channels, lose, h);
     drop_held(h);
     pthread_mutex_unlock(&h->lock);
+    for (size_t i = 0; i < h->n_watches; i++)
+        if (h->watches[i]->on_lost)
+            h->watches[i]->on_lost(h->watches[i]->arg);
 }
 
 bool hub_wanted(struct hub *h)
 {
     pthread_mutex_lock(&h->lock);
-    bool wanted = h->wanted > 0;
+    bool wanted = h->readers > 0;
     pthread_mutex_unlock(&h->lock);
     return wanted;
 }
@@ -255,15 +260,17 @@ bool hub_rest(struct hub *h)
 
 /* ---- watches ---- */
 
-void hub_watch(struct hub *h, struct str channel, struct hub_watch *w)
+bool hub_watch(struct hub *h, struct str channel, struct hub_watch *w)
 {
     pthread_mutex_lock(&h->lock);
     w->channel = channel_take(h, channel);
+    bool live = h->link == LINK_UP && channel_live(w->channel);
     w->next = w->channel->watches;
     w->channel->watches = w;
     pthread_mutex_unlock(&h->lock);
     h->watches = xrealloc(h->watches, (h->n_watches + 1) * sizeof(struct hub_watch *));
     h->watches[h->n_watches++] = w;
+    return live;
 }
 
 void hub_unwatch(struct hub *h, struct hub_watch *w)

@@ -119,21 +119,25 @@ void hub_publish(struct hub *, struct str channel, struct str payload, int pid);
 /* Are readers yet to have their turn? Then on_quiet follows. */
 bool hub_busy(struct hub *);
 void hub_tick(struct hub *);   /* every second or so: lingering channels end */
-bool hub_wanted(struct hub *); /* does anybody want any channel? */
-/* Nobody wants anything and nothing is under way: the connection may be closed (true), and the next
- * one begins as at the start. */
+bool hub_wanted(struct hub *); /* is there any reader? Watches want nothing by themselves */
+/* Nobody wants anything, no watch either, and nothing is under way: the connection may be closed
+ * (true), and the next one begins as at the start. */
 bool hub_rest(struct hub *);
 
-/* For the program itself. on_payload and on_reconnect run on the feeding thread, outside the lock;
- * they may not remove watches. payload is borrowed. */
+/* For the program itself. The callbacks run on the feeding thread, outside the lock, and may be
+ * NULL but for on_payload; they may not add or remove watches. payload is borrowed. */
 struct hub_watch {
     void (*on_payload)(void *arg, struct str payload);
-    void (*on_reconnect)(void *arg); /* events may have been missed; may be NULL */
+    /* LISTEN stands on its channel; again: after an interruption, events may have been missed. */
+    void (*on_live)(void *arg, bool again);
+    void (*on_lost)(void *arg); /* the connection is lost, or cannot be made */
     void *arg;
-    struct hub_channel *channel; /* the hub's own, as is next */
+    struct hub_channel *channel; /* the hub's own, as what follows */
     struct hub_watch *next;
+    bool live;
 };
-void hub_watch(struct hub *, struct str channel, struct hub_watch *);
+/* True: LISTEN stands already, no on_live follows. */
+bool hub_watch(struct hub *, struct str channel, struct hub_watch *);
 void hub_unwatch(struct hub *, struct hub_watch *);
 
 /* ---- any thread ---- */

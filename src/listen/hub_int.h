@@ -98,7 +98,7 @@ struct hub {
     struct buf scratch;
     struct held *held, **held_last; /* what came before the gap could be said */
     size_t held_bytes;
-    struct hub_watch **watches; /* for on_reconnect; the feeding thread's own */
+    struct hub_watch **watches; /* all of them; the feeding thread's own */
     size_t n_watches;
     uint64_t messages, bytes, delivered, dropped, losses, gap_count;
     size_t readers;

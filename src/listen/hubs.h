@@ -1,4 +1,5 @@
-/* hubs: the hubs of the process, one per database, made at first use and kept.
+/* hubs: the hubs of the process, one per database, made at first use. An idle one keeps nothing but
+ * what it counted, so that metrics do not go backwards (feed.h says when).
  *
  * All LISTEN connections live on worker 0's loop. hubs_get may be called by any worker; the other
  * calls belong to worker 0's thread, hubs_free to the main thread after all loops have ended. */

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "rest/catalog_load.h"
 #include "rest/catalog_private.h"
@@ -23,8 +24,11 @@ struct slot {
     struct catalog_load *load;
     struct loop_timer retry;
     uint64_t retry_us;
-    bool again;  /* a reload was asked for while one runs */
-    bool wanted; /* under the lock: somebody asked for it, or it is the configured one */
+    bool again; /* a reload was asked for while one runs */
+    /* under the lock */
+    bool wanted; /* somebody asked for it, or it is the configured one */
+    bool further;
+    uint64_t used_us; /* a further one: when it was asked for, or first loaded */
 };
 
 struct rest_catalogs {
@@ -38,9 +42,18 @@ struct rest_catalogs {
     struct conf *conf;
     struct loop *loop;
     struct db_pools *pools;
-    void (*on_loaded)(void *, const struct conf_database *, bool);
+    struct rest_catalogs_ops ops;
     void *arg;
+    struct loop_timer idle; /* set while a further one is wanted */
 };
+
+/* Any thread's; the loops' clocks stand still within a turn, but a turn is short. */
+static uint64_t clock_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
 
 static struct slot *slot_add(struct rest_catalogs *c, const char *name)
 {
@@ -48,7 +61,8 @@ static struct slot *slot_add(struct rest_catalogs *c, const char *name)
     s->name = xstrdup(name);
     s->all = c;
     s->retry_us = RETRY_FIRST_US;
-    s->wanted = !*name;
+    s->further = *name;
+    s->wanted = !s->further;
     c->slots = xrealloc(c->slots, (c->n + 1) * sizeof(struct slot *));
     c->slots[c->n++] = s;
     return s;
@@ -105,6 +119,7 @@ static void publish(struct slot *s, struct catalog *catalog)
     if (catalog) {
         catalog->info.version = ++c->version;
         old = s->current;
+        s->used_us = old ? s->used_us : clock_us();
         s->current = catalog;
         s->state = REST_CATALOG_LOADED;
         c->stats.loads++;
@@ -143,18 +158,23 @@ static void loaded(void *arg, struct catalog *catalog, const struct err *err)
         loop_timer_set(&s->retry, 0);
     }
     s->again = false;
-    if (c->on_loaded)
-        c->on_loaded(c->arg, conf_database(c->conf, str_of(s->name)), catalog != NULL);
+    if (c->ops.on_loaded)
+        c->ops.on_loaded(c->arg, conf_database(c->conf, str_of(s->name)), catalog != NULL);
+}
+
+static bool is_wanted(struct slot *s)
+{
+    pthread_mutex_lock(&s->all->lock);
+    bool wanted = s->wanted;
+    pthread_mutex_unlock(&s->all->lock);
+    return wanted;
 }
 
 static void load(struct slot *s)
 {
     struct rest_catalogs *c = s->all;
     const struct conf_database *db = conf_database(c->conf, str_of(s->name));
-    pthread_mutex_lock(&c->lock);
-    bool wanted = s->wanted;
-    pthread_mutex_unlock(&c->lock);
-    if (!c->loop || !db || !wanted)
+    if (!c->loop || !db || !is_wanted(s))
         return;
     if (s->load) {
         s->again = true;
@@ -164,6 +184,67 @@ static void load(struct slot *s)
     s->load = catalog_load_start(c->loop, db_pools_own(c->pools, db), c->conf, db, loaded, s);
 }
 
+/* ---- a further database's end, when nobody asks for it: worker 0 ---- */
+
+/* Microseconds until its end, from when nobody asks any more; 0: now. A load that runs is not
+ * broken off: somebody with patience may come back for it. Under the lock. */
+static uint64_t time_left(const struct slot *s, uint64_t idle_us)
+{
+    uint64_t end = s->used_us + idle_us, now = clock_us();
+    if (end > now)
+        return end - now;
+    return s->load ? idle_us : 0;
+}
+
+static void slot_end(struct slot *s)
+{
+    struct rest_catalogs *c = s->all;
+    loop_timer_stop(&s->retry);
+    s->retry_us = RETRY_FIRST_US;
+    s->again = false;
+    log_info("database %s: its catalog is forgotten, nobody used it", s->name);
+    if (c->ops.on_ended)
+        c->ops.on_ended(c->arg, conf_database(c->conf, str_of(s->name)));
+    malloc_trim(0);
+}
+
+/* Whoever asks from now on wants it anew. */
+static struct catalog *take_away(struct slot *s)
+{
+    struct catalog *old = s->current;
+    s->current = NULL;
+    s->state = REST_CATALOG_PENDING;
+    s->wanted = false;
+    return old;
+}
+
+static void on_idle(void *arg)
+{
+    struct rest_catalogs *c = arg;
+    uint64_t idle_us = c->conf->db_pool_max_idletime_us, next = 0;
+    if (idle_us == 0)
+        return;
+    for (size_t i = 0; i < c->n; i++) {
+        struct slot *s = c->slots[i];
+        if (!s->further)
+            continue;
+        struct catalog *old = NULL;
+        pthread_mutex_lock(&c->lock);
+        bool wanted = s->wanted;
+        uint64_t left = wanted ? time_left(s, idle_us) : 0;
+        if (wanted && left == 0)
+            old = take_away(s);
+        pthread_mutex_unlock(&c->lock);
+        catalog_unref(old);
+        if (wanted && left == 0)
+            slot_end(s);
+        else if (wanted && (next == 0 || left < next))
+            next = left;
+    }
+    if (next)
+        loop_timer_set(&c->idle, next);
+}
+
 static void slot_start(struct rest_catalogs *c, struct slot *s)
 {
     loop_timer_init(&s->retry, c->loop, on_retry, s);
@@ -171,12 +252,13 @@ static void slot_start(struct rest_catalogs *c, struct slot *s)
 }
 
 void rest_catalogs_start(struct rest_catalogs *c, struct loop *loop, struct db_pools *pools,
-                         void (*on_loaded)(void *, const struct conf_database *, bool), void *arg)
+                         const struct rest_catalogs_ops *ops, void *arg)
 {
     c->loop = loop;
     c->pools = pools;
-    c->on_loaded = on_loaded;
+    c->ops = *ops;
     c->arg = arg;
+    loop_timer_init(&c->idle, loop, on_idle, c);
     for (size_t i = 0; i < c->n; i++)
         slot_start(c, c->slots[i]);
     pthread_mutex_lock(&c->lock);
@@ -191,6 +273,7 @@ void rest_catalogs_stop(struct rest_catalogs *c)
     pthread_mutex_lock(&c->lock);
     c->asked = NULL;
     pthread_mutex_unlock(&c->lock);
+    loop_timer_stop(&c->idle);
     for (size_t i = 0; i < c->n; i++) {
         struct slot *s = c->slots[i];
         loop_timer_stop(&s->retry);
@@ -215,6 +298,8 @@ void rest_catalogs_reconfigure(struct rest_catalogs *c, struct conf *conf)
         if (c->loop)
             loop_timer_init(&s->retry, c->loop, on_retry, s);
     }
+    if (c->loop)
+        loop_timer_set(&c->idle, 0); /* the idle time may be another */
     rest_catalogs_reload_all(c);
 }
 
@@ -235,12 +320,20 @@ void rest_catalogs_reload_all(struct rest_catalogs *c)
 
 static void on_wanted(void *arg)
 {
-    load(arg);
+    struct slot *s = arg;
+    struct rest_catalogs *c = s->all;
+    if (!c->loop || !is_wanted(s))
+        return;
+    if (!loop_timer_pending(&c->idle) && c->conf->db_pool_max_idletime_us)
+        loop_timer_set(&c->idle, c->conf->db_pool_max_idletime_us);
+    c->ops.on_wanted(c->arg, conf_database(c->conf, str_of(s->name)));
 }
 
-/* A further database is loaded when it is asked for the first time. Under the lock. */
+/* A further database is loaded when it is asked for. Under the lock. */
 static void want(struct rest_catalogs *c, struct slot *s)
 {
+    if (s->further)
+        s->used_us = clock_us();
     if (s->wanted || !c->asked)
         return;
     s->wanted = true;

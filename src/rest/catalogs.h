@@ -2,7 +2,11 @@
  *
  * Worker 0 loads: one read-only job on its own pool, repeated with backoff until it works. Every
  * worker takes references. While a reload runs, the old snapshot serves; requests for a reload that
- * come meanwhile are answered by one more load. */
+ * come meanwhile are answered by one more load.
+ *
+ * The configured database's is loaded at the start and stays. A further database's is loaded when
+ * somebody asks for it, and forgotten when nobody asked for db-pool-max-idletime: what the database
+ * is meanwhile, nobody sees. Then it begins anew. */
 #ifndef PGH_REST_CATALOGS_H
 #define PGH_REST_CATALOGS_H
 
@@ -15,16 +19,23 @@ struct rest_catalogs;
 struct rest_catalogs *rest_catalogs_new(struct conf *);
 void rest_catalogs_free(struct rest_catalogs *); /* after all workers ended */
 
-/* Worker 0's thread: starts loading the configured database; a further one is loaded when it is
- * asked for the first time. on_loaded (may be
- * NULL) runs after each attempt. */
+/* All on worker 0's thread. */
+struct rest_catalogs_ops {
+    /* After each attempt. */
+    void (*on_loaded)(void *arg, const struct conf_database *, bool loaded);
+    /* A further database's is asked for: rest_catalogs_reload it, now or soon. */
+    void (*on_wanted)(void *arg, const struct conf_database *);
+    /* Nobody has asked for it: it is forgotten, and so is every attempt to load it. */
+    void (*on_ended)(void *arg, const struct conf_database *);
+};
+
+/* Worker 0's thread: starts loading the configured database. */
 void rest_catalogs_start(struct rest_catalogs *, struct loop *, struct db_pools *,
-                         void (*on_loaded)(void *arg, const struct conf_database *, bool loaded),
-                         void *arg);
+                         const struct rest_catalogs_ops *, void *arg);
 void rest_catalogs_stop(struct rest_catalogs *); /* no callback after this */
 /* Worker 0: another configuration; reloads what it changes. */
 void rest_catalogs_reconfigure(struct rest_catalogs *, struct conf *);
-/* Worker 0: load again; name empty: the configured database. */
+/* Worker 0: load again, unless nobody wants it; name empty: the configured database. */
 void rest_catalogs_reload(struct rest_catalogs *, struct str database);
 void rest_catalogs_reload_all(struct rest_catalogs *);
 

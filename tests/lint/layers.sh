@@ -13,7 +13,7 @@ declare -A may=(
     [rest]="rest util json conf db"
     [listen]="listen util conf db"
     [api]="api util json conf auth db http sql rest listen app.h"
-    [main]="util json conf auth db http sql rest listen api app.h app_config.h app_dump.h ready.h"
+    [main]="util json conf auth db http sql rest listen api app.h app_config.h app_dump.h app_watch.h ready.h"
 )
 # Libraries: where their headers may stand.
 declare -A library=(

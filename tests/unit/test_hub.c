@@ -658,9 +658,14 @@ static void on_payload(void *arg, struct str payload)
     buf_char(arg, ';');
 }
 
-static void on_reconnect(void *arg)
+static void on_live(void *arg, bool again)
 {
-    BUF_LIT((struct buf *)arg, "reconnected;");
+    buf_adds(arg, again ? STR("again;") : STR("live;"));
+}
+
+static void on_lost(void *arg)
+{
+    BUF_LIT((struct buf *)arg, "lost;");
 }
 
 static void watches_see_payloads_and_reconnections(void **state)
@@ -669,17 +674,28 @@ static void watches_see_payloads_and_reconnections(void **state)
     struct buf seen;
     (void)state;
     buf_init(&seen, 1000);
-    struct hub_watch w = {.on_payload = on_payload, .on_reconnect = on_reconnect, .arg = &seen};
-    hub_watch(h, STR("pgrst"), &w);
+    struct hub_watch w = {.on_payload = on_payload, .on_live = on_live, .on_lost = on_lost, &seen};
+    assert_false(hub_watch(h, STR("pgrst"), &w));
     up(h);
     say(h, "pgrst", 1, 2);
     hub_lost(h);
     up(h);
     say(h, "pgrst", 3, 3);
-    assert_str(buf_str(&seen), "1;2;reconnected;3;");
+    assert_str(buf_str(&seen), "live;1;2;lost;again;3;");
+    assert_false(hub_wanted(h)); /* a watch is no reader, but is not left alone either */
+    assert_false(hub_rest(h));
+    hub_unwatch(h, &w);
+    assert_true(hub_watch(h, STR("pgrst"), &w)); /* it still lingers */
     hub_unwatch(h, &w);
     hub_tick(h);
     assert_string_equal(grant(h, false), "-pgrst");
+    buf_clear(&seen); /* beside what others listen to */
+    assert_false(hub_watch(h, STR("pgrst"), &w));
+    assert_str(buf_str(&seen), "");
+    assert_string_equal(grant(h, false), "+pgrst");
+    assert_str(buf_str(&seen), "live;");
+    hub_unwatch(h, &w);
+    assert_true(hub_rest(h));
     buf_fini(&seen);
     hub_free(h);
 }
