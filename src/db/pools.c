@@ -47,12 +47,14 @@ static struct conn *idle_conn(const struct db_pool *p)
     return NULL;
 }
 
-/* Closes an idle connection of the login pool that was used longest ago. */
+/* Closes an idle connection of the pool of a login, or of a further database, that was used longest
+ * ago. */
 static bool make_room(struct db_pools *pools)
 {
     struct db_pool *oldest = NULL;
     for (struct db_pool *p = pools->first; p; p = p->next)
-        if (p->login && idle_conn(p) && (!oldest || p->used_us < oldest->used_us))
+        if ((p->login || *p->database_name) && idle_conn(p) &&
+            (!oldest || p->used_us < oldest->used_us))
             oldest = p;
     if (!oldest)
         return false;

@@ -233,3 +233,24 @@ CONF
     server_stop
     server_use main
 }
+
+@test "an idle connection of a further database makes room for others" {
+    cat >"$BATS_TEST_TMPDIR/room.conf" <<CONF
+db-schemas = api
+db-anon-role = anon
+database second { db-uri = "$(uri_of other)"  db-channel-enabled = false  db-pool = 1 }
+database third { db-uri = "$(uri_of third)"  db-channel-enabled = false  db-pool = 1 }
+CONF
+    SERVER_NAME=room server_start "$BATS_TEST_TMPDIR/room.conf" --sql-access open --db-pool 1 --db-connections-max 2 \
+        --db-pool-acquisition-timeout 3s --db-pool-max-idletime 60s
+    local i
+    for i in 1 2; do
+        req GET /db/second/rest/first
+        [ "$status" = 200 ]
+        req GET '/db/third/sql?query=select+current_database()'
+        [ "$status" = 200 ]
+        assert_json '.rows[0].current_database == "third"'
+    done
+    server_stop
+    server_use main
+}
