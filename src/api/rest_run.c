@@ -171,7 +171,6 @@ static bool identify(struct rest_run *run, struct err *err)
 /* OPTIONS: no database, no pool. */
 static void info_reply(struct rest_run *run, struct str allow)
 {
-    http_set_header(run->req, STR("Access-Control-Allow-Origin"), STR("*"));
     http_set_header(run->req, STR("Allow"), allow);
     http_set_header(run->req, STR("Vary"), STR("Accept, Prefer, Range"));
     http_reply(run->req, 200, (struct str){0}, NULL);

@@ -102,9 +102,12 @@ bool http_has_header(const struct http_req *r, struct str name)
     return find_out((const struct request *)(const void *)r, name) != NULL;
 }
 
+/* REST's own has other parts, and is not on errors: as PostgREST. */
 static void add_server_timing(struct request *q, reply_add *add, void *arg)
 {
     char text[160];
+    if (q->pub.route && q->pub.route->flags & ROUTE_REST)
+        return;
     uint64_t total = loop_now_us(q->server->loop) - q->pub.received_us;
     if (!q->server->conf->server_timing_enabled || !(q->queue_us || q->db_us) ||
         http_has_header(&q->pub, STR("Server-Timing")))

@@ -158,13 +158,16 @@ as() { local t; t=$(token "$1"); shift; req "$@" -H "Authorization: Bearer $t"; 
 }
 
 @test "the pre-request function sees the claims, may refuse and may add headers" {
-    SERVER_NAME=pre server_start --rest-path / --db-schemas api --db-anon-role anon --jwt-secret "$SECRET" --db-pre-request api.check_request
+    SERVER_NAME=pre server_start --rest-path / --db-schemas api --db-anon-role anon --jwt-secret "$SECRET" --db-pre-request api.check_request \
+        --server-timing-enabled true
     as '{"role":"web","sub":"evil"}' GET /secrets
     [ "$status" = 403 ]
     assert_json '.code == "42501" and .message == "no, you are evil" and .hint == "stop it"'
+    run ! header server-timing # as PostgREST: not on errors
     as '{"role":"web","sub":"good"}' GET /secrets
     [ "$status" = 200 ]
     [ "$(header x-checked)" = yes ]
+    [[ "$(header server-timing)" == "jwt;dur="*", parse;dur="*", plan;dur="*", transaction;dur="*", response;dur="* ]]
     server_stop
 }
 
