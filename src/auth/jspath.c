@@ -216,11 +216,23 @@ static const struct json_node *select_children(struct walk *w, const struct sele
     return NULL;
 }
 
+/* Of members named twice the last counts, here as for exp and aud (RFC 7519 section 4). */
+static const struct json_node *member(const struct json_node *object, const char *name)
+{
+    const struct json_node *found = NULL;
+    if (json_node_kind(object) != JSON_IS_OBJECT)
+        return NULL;
+    for (const struct json_node *c = json_node_first(object); c; c = json_node_next(c))
+        if (str_eq(json_node_key(c), str_of(name)))
+            found = c;
+    return found;
+}
+
 static const struct json_node *apply(struct walk *w, const struct selector *s,
                                      const struct segment *next, const struct json_node *at)
 {
     switch (s->kind) {
-    case SELECT_NAME: return follow(w, next, json_node_get(at, s->name));
+    case SELECT_NAME: return follow(w, next, member(at, s->name));
     case SELECT_INDEX:
         return json_node_kind(at) == JSON_IS_ARRAY ? follow(w, next, element(at, s->index)) : NULL;
     case SELECT_SLICE: return json_node_kind(at) == JSON_IS_ARRAY ? slice(w, s, next, at) : NULL;

@@ -205,12 +205,23 @@ static bool add_text(struct jwks *set, struct str secret, struct err *err)
     return ok || err_set(err, 400, "PGHCONF", "jwt-secret: cannot be used: %s", why);
 }
 
+/* A password may begin with {. But keys with a mistake in them are never taken as text: everybody
+ * may know the public ones, and could sign with them. */
+static bool no_key_in(struct str secret)
+{
+    return !memmem(secret.p, secret.n, "\"kty\"", 5) && !memmem(secret.p, secret.n, "\"keys\"", 6);
+}
+
 static bool add_json(struct jwks *set, struct str secret, struct err *err)
 {
     json_error_t where;
     const char *why;
     json_t *doc = json_loadb(secret.p, secret.n, JSON_REJECT_DUPLICATES, &where);
     bool ok;
+    if (!doc && no_key_in(secret)) {
+        log_warn("jwt-secret: begins with { but is not JSON: taken as text");
+        return add_text(set, secret, err);
+    }
     if (!doc)
         return err_set(err, 400, "PGHCONF",
                        "jwt-secret: begins with { but is not JSON: %s (line %d, column %d)",

@@ -230,9 +230,12 @@ static bool find_role(const struct jspath *path, struct arena *a, struct str cla
     else if (node)
         write_node(&text, node, 0);
     *role = text.n ? arena_str(a, buf_str(&text)) : (struct str){NULL, 0};
+    bool wrong = node && (text.n == 0 || str_eq(buf_str(&text), STR("none")));
     buf_fini(&text);
     json_doc_free(root);
-    return true;
+    /* set_config('role', 'none') would be the login itself; no role can have either name. */
+    return !wrong ||
+           err_set(err, 401, "22023", "role \"%s\" does not exist", role->n ? "none" : "");
 }
 
 bool jwt_read(const struct jwt_rules *rules, struct arena *a, struct str token,

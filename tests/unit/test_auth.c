@@ -281,7 +281,7 @@ static void bad_keys(void **state)
         const char *secret, *word;
     } all[] = {
         {"short", "32"},
-        {"{", "not JSON"},
+        {"{", "32"},
         {"{}", "kty"},
         {"{\"keys\":[]}", "no usable key"},
         {"{\"keys\":[1]}", "no usable key"},
@@ -296,6 +296,9 @@ static void bad_keys(void **state)
         {"{\"kty\":\"oct\",\"alg\":\"RS256\",\"k\":\"AA\"}", "none of"},
         {"{\"kty\":\"oct\",\"use\":\"enc\",\"k\":\"AA\"}", "not for signatures"},
         {"{\"kty\":\"oct\",\"key_ops\":[\"encrypt\"],\"k\":\"AA\"}", "not for signatures"},
+        {"{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"long enough for a text\"", "not JSON"},
+        {"{\"keys\":[{a comma is missing, or so it seems}]}", "not JSON"},
+        {"{password that is too short}", "32"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -306,6 +309,10 @@ static void bad_keys(void **state)
         if (!strstr(err.message, all[i].word))
             fail_msg("\"%s\" is missing in: %s", all[i].word, err.message);
     }
+    struct err err; /* a password may begin like that */
+    struct jwks *keys = jwks_new(STR("{Xw8)-long-enough-for-a-good-key-\"k\""), &err);
+    assert_non_null(keys);
+    jwks_free(keys);
 }
 
 static void claims_and_times(void **state)
@@ -568,7 +575,7 @@ static void identities(void **state)
     struct asked q = ask(w, token, "anon");
     assert_true(q.ok);
     assert_false(q.id.anonymous);
-    assert_str(q.id.claims, "{\"n\":1.50,\"big\":12345678901234567890,\"role\":\"web\"}");
+    assert_str(q.id.claims, "{\"n\":1.50,\"big\":12345678901234567890,\"role\":\"x\"}");
     arena_fini(&q.arena);
     bad(bare, token, "PGRST300", "Server lacks JWT secret");
     free(token);
@@ -598,6 +605,27 @@ static void identities(void **state)
     arena_fini(&a);
     auth_worker_free(w);
     auth_worker_free(bare);
+}
+
+/* PostgreSQL takes SET ROLE none as the login itself. */
+static void no_roles(void **state)
+{
+    (void)state;
+    struct auth_worker *w = WORKER("--jwt-secret", SECRET);
+    static const char *const all[][2] = {
+        {"{\"role\":\"none\"}", "role \"none\" does not exist"},
+        {"{\"role\":\"web\",\"role\":\"none\"}", "role \"none\" does not exist"},
+        {"{\"role\":\"\"}", "role \"\" does not exist"},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        char *token = sign(all[i][0]);
+        bad(w, token, "22023", all[i][1]);
+        free(token);
+    }
+    char *token = sign("{\"role\":\"None\"}"); /* another name, which a role may have */
+    good(w, token, "None");
+    free(token);
+    auth_worker_free(w);
 }
 
 static void schemes(void **state)
@@ -803,6 +831,7 @@ int main(void)
         cmocka_unit_test(hostile_tokens),
         cmocka_unit_test(confusion),
         cmocka_unit_test(identities),
+        cmocka_unit_test(no_roles),
         cmocka_unit_test(schemes),
         cmocka_unit_test(cache),
         cmocka_unit_test(cache_respects_time_and_keys),
