@@ -26,6 +26,11 @@ static uint64_t now_of(const struct db_pool *p)
     return loop_now_us(p->pools->loop);
 }
 
+static const char *shown(const struct db_pool *p)
+{
+    return *p->database_name ? p->database_name : "of db-uri";
+}
+
 static unsigned up_count(const struct db_pool *p)
 {
     assert(p->n_connecting <= p->n_conns);
@@ -282,7 +287,7 @@ void pool_conn_up(struct conn *c)
     struct db_pool *p = c->pool;
     p->n_connecting--;
     if (p->state == POOL_DOWN)
-        log_info("database %s is back", p->database_name);
+        log_info("database %s is back", shown(p));
     if (p->state != POOL_ENDED)
         p->state = POOL_UP;
     else
@@ -347,7 +352,7 @@ void pool_conn_failed(struct conn *c, const struct db_error *why)
         retry_later(p);
         if (up_count(p) == 0 && p->n_connecting == 0) {
             if (p->state != POOL_DOWN)
-                log_warn("database %s is away: %s", p->database_name, kept.error.message);
+                log_warn("database %s is away: %s", shown(p), kept.error.message);
             p->state = POOL_DOWN;
             db_failure_copy(&p->failure, &kept.error);
             pool_fail_waiting(p, &kept.error, is_refusal(&kept.error));
@@ -440,7 +445,7 @@ void pool_conn_lost(struct conn *c, const struct db_error *why)
     struct db_pool *p = c->pool;
     struct db_failure kept = {0};
     db_failure_copy(&kept, why);
-    log_info("a connection to database %s was lost: %s", p->database_name, kept.error.message);
+    log_info("a connection to database %s was lost: %s", shown(p), kept.error.message);
     detach_jobs(c, &kept.error);
     conn_close(c);
     if (p->state == POOL_UP && p->n_conns == 0 && !p->pools->draining &&
