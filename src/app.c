@@ -185,17 +185,23 @@ static bool start_threads(struct app *app)
     return true;
 }
 
+static void say_address(const char *what, const char *host, unsigned port)
+{
+    bool colon = strchr(host, ':') != NULL;
+    log_info("%s on http://%s%s%s:%u", what, colon ? "[" : "", host, colon ? "]" : "", port);
+}
+
 static void say_where(const struct app *app)
 {
     const struct conf *c = app->conf;
     if (c->server_unix_socket)
         log_info("listening on unix socket %s", c->server_unix_socket);
     else
-        log_info("listening on http://%s:%u", c->server_host, app->port);
+        say_address("listening", c->server_host, app->port);
     if (c->admin_server_unix_socket)
         log_info("admin server on unix socket %s", c->admin_server_unix_socket);
     else if (app->admin_fd >= 0)
-        log_info("admin server on http://%s:%u", c->admin_server_host, app->admin_port);
+        say_address("admin server", c->admin_server_host, app->admin_port);
 }
 
 /* db-pool-automatic-recovery = false: whoever runs the program wants to start it anew. */
