@@ -268,6 +268,8 @@ static void follow(struct conf_loaded *l)
         c->listen_buffer = c->listen_buffer_max;
     if (!top_value(l, "listen-history")->text && c->listen_history < c->listen_buffer_max)
         c->listen_history = c->listen_buffer_max;
+    if (!top_value(l, "admin-server-host")->text)
+        c->admin_server_host = c->server_host;
     const char *workers = top_value(l, "workers")->text;
     if (workers && strcasecmp(workers, "auto") == 0 && c->workers > c->databases[0].db_pool)
         c->workers = c->databases[0].db_pool;

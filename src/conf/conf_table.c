@@ -72,7 +72,8 @@ static const struct conf_key listening[] = {
     BOOL("server-reuseport", P, AT(server_reuseport), "false",
          "let several processes listen on the same port (SO_REUSEPORT)"),
     TEXT("admin-server-host", P, AT(admin_server_host), "127.0.0.1",
-         "address of the admin port: /live /ready /metrics /config /schema_cache"),
+         "address of the admin port, not set: that of server-host: /live /ready /metrics /config "
+         "/schema_cache"),
     NUMBER(CONF_PORT, "admin-server-port", P | CONF_CAN_OFF, AT(admin_server_port), "3001", 0,
            65535, "the admin port, or off"),
     TEXT("admin-server-unix-socket", P, AT(admin_server_unix_socket), NULL,
