@@ -163,7 +163,8 @@ static void dump_one(struct buf *out, const struct conf_key *key, const char *ba
     buf_char(out, '\n');
 }
 
-/* As text the reader takes back; but secrets stay secret. rest-path was normalised: "/" is "". */
+/* As text the reader takes back; but secrets stay secret, and app.settings often are (a key that
+ * functions sign tokens with). rest-path was normalised: "/" is "". */
 void conf_print_dump(const struct conf *c, struct buf *out)
 {
     const struct conf_loaded *l = conf_loaded(c);
@@ -177,9 +178,8 @@ void conf_print_dump(const struct conf *c, struct buf *out)
         dump_one(out, key, base, &l->raw.top.v[i], "");
     }
     for (size_t i = 0; i < c->n_app_settings; i++) {
-        buf_printf(out, "app.settings.%s = ", c->app_settings[i].name);
-        conf_quote(out, str_of(c->app_settings[i].value));
-        buf_char(out, '\n');
+        buf_printf(out, "app.settings.%s = \"%s\"\n", c->app_settings[i].name,
+                   *c->app_settings[i].value ? "***" : "");
     }
     for (size_t d = 1; d < c->n_databases; d++) {
         BUF_LIT(out, "database ");

@@ -421,6 +421,7 @@ static void dump_is_read_back(void **state)
     assert_null(strstr(first.p, "p%40ss"));
     assert_null(strstr(first.p, "kty"));
     assert_null(strstr(first.p, "a b'"));
+    assert_null(strstr(first.p, "c$$d"));
     assert_non_null(strstr(first.p, "postgresql://u:***@h/db?password=***&sslmode=require"));
     assert_non_null(strstr(first.p, "host=h password=*** user=u"));
     assert_non_null(strstr(first.p, "rest-path = \"/\""));
@@ -432,7 +433,7 @@ static void dump_is_read_back(void **state)
     c = good(first.p);
     conf_print_dump(c, &second);
     buf_char(&second, '\0');
-    assert_non_null(strstr(second.p, "app.settings.x = \"a\\\"b\\\\c$$d\\ne\""));
+    assert_non_null(strstr(second.p, "app.settings.x = \"***\""));
     assert_non_null(strstr(second.p, "database \"two\" {"));
     conf_unref(c);
     buf_fini(&first);
