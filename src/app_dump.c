@@ -1,6 +1,7 @@
 #include "app_dump.h"
 
 #include "app_config.h"
+#include "auth/auth.h"
 #include "db/pool.h"
 #include "rest/catalog_load.h"
 #include "util/log.h"
@@ -68,22 +69,29 @@ static void read_config(struct dump *d)
     loop_run(d->loop);
 }
 
-void app_dump_config(const struct conf_sources *sources, struct conf *conf, struct buf *out)
+/* Keys and paths are read by auth alone. */
+static bool usable(const struct conf *conf, struct err *err)
 {
-    struct err err = {0};
-    struct dump d;
-    if (!conf->db_config) {
-        conf_print_dump(conf, out);
-        return;
-    }
-    if (dump_init(&d, sources, conf, &err)) {
+    struct auth *auth = auth_new(conf, err);
+    auth_unref(auth);
+    return auth != NULL;
+}
+
+bool app_dump_config(const struct conf_sources *sources, struct conf *conf, struct buf *out,
+                     struct err *err)
+{
+    struct dump d = {.conf = conf};
+    bool ask = conf->db_config;
+    if (ask && dump_init(&d, sources, conf, err))
         read_config(&d);
+    else if (ask)
+        log_error("%s", err->message);
+    bool done = usable(d.conf, err);
+    if (done)
         conf_print_dump(d.conf, out);
-    } else {
-        log_error("%s", err.message);
-        conf_print_dump(conf, out);
-    }
-    dump_fini(&d);
+    if (ask)
+        dump_fini(&d);
+    return done;
 }
 
 static void on_catalog(void *arg, struct catalog *catalog, const struct err *err)

@@ -7,8 +7,9 @@
 #include "util/buf.h"
 
 /* The settings of all sources; when the database cannot be asked for its own (db-config), those of
- * the others, and the log says so. */
-void app_dump_config(const struct conf_sources *, struct conf *, struct buf *out);
+ * the others, and the log says so. False with err when a key or a path in them cannot be used. */
+MUSTCHECK bool app_dump_config(const struct conf_sources *, struct conf *, struct buf *out,
+                               struct err *);
 
 /* The schema cache of the configured database as JSON. */
 MUSTCHECK bool app_dump_schema(const struct conf_sources *, struct conf *, struct buf *out,

@@ -91,7 +91,11 @@ static int answer(enum conf_action action, const struct conf_sources *sources, s
     switch (action) {
     case CONF_HELP: conf_print_help(&out); break;
     case CONF_EXAMPLE: conf_print_example(&out); break;
-    case CONF_DUMP_CONFIG: app_dump_config(sources, conf, &out); break;
+    case CONF_DUMP_CONFIG:
+        if (app_dump_config(sources, conf, &out, &err))
+            break;
+        buf_fini(&out);
+        return fail(&err);
     case CONF_VERSION: buf_printf(&out, "pghttpd %s\n", PGHTTPD_VERSION); break;
     case CONF_READY: return ready_check(conf, READY_READY);
     case CONF_HEALTHCHECK: return ready_check(conf, READY_LIVE);

@@ -31,11 +31,14 @@ struct auth *auth_new(const struct conf *conf, struct err *err)
 {
     struct jwks *keys = NULL;
     struct jspath *path = jspath_new(str_of(conf->jwt_role_claim_key), err);
-    if (!path)
+    if (!path) {
+        (void)conf_blame(conf, "jwt-role-claim-key", err);
         return NULL;
+    }
     if (conf->jwt_secret) {
         keys = jwks_new((struct str){conf->jwt_secret, conf->jwt_secret_len}, err);
         if (!keys) {
+            (void)conf_blame(conf, "jwt-secret", err);
             jspath_free(path);
             return NULL;
         }

@@ -349,6 +349,14 @@ struct conf *conf_load(const struct conf_sources *s, enum conf_action *action, s
     return NULL;
 }
 
+bool conf_blame(const struct conf *c, const char *key, struct err *err)
+{
+    char where[400];
+    struct err why = *err;
+    conf_origin_text(&top_value(conf_loaded(c), key)->origin, where, sizeof where);
+    return err_set(err, why.status, why.code, "%s%s", where, why.message);
+}
+
 static bool same_text(const char *a, const char *b)
 {
     return a == b || (a && b && strcmp(a, b) == 0);

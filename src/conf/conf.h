@@ -139,6 +139,9 @@ MUSTCHECK struct conf *conf_load(const struct conf_sources *, enum conf_action *
  * with a warning. On failure the old one simply stays in use. */
 MUSTCHECK struct conf *conf_reload(const struct conf *old, const struct conf_sources *,
                                    struct err *);
+/* A setting that loaded but cannot be used: puts its place (file and line, variable ...) before the
+ * message, which names the key. False. */
+bool conf_blame(const struct conf *, const char *key, struct err *);
 /* Calls fn for each setting in which the two differ; databases' own as "NAME.key". */
 void conf_diff(const struct conf *old, const struct conf *now,
                void (*fn)(void *arg, const char *key), void *arg);

@@ -137,9 +137,13 @@ static bool is_uri(struct str s)
     for (size_t i = 0; i < colon; i++)
         if (!isalnum((unsigned char)s.p[i]) && !strchr("+-.", s.p[i]))
             return false;
-    for (size_t i = 0; i < s.n; i++)
+    for (size_t i = 0; i < s.n; i++) {
         if (s.p[i] <= ' ' || s.p[i] >= 0x7f || strchr("<>\"{}|\\^`", s.p[i]))
             return false;
+        if (s.p[i] == '%' && !(i + 2 < s.n && isxdigit((unsigned char)s.p[i + 1]) &&
+                               isxdigit((unsigned char)s.p[i + 2])))
+            return false;
+    }
     return true;
 }
 

@@ -177,6 +177,7 @@ void conf_quote(struct buf *, struct str);
 void conf_redact_uri(struct buf *, struct str uri);
 
 /* "pghttpd.conf:12: server-port: " and the like, then the text. Returns false. */
+void conf_origin_text(const struct conf_origin *, char *out, size_t n); /* "file:line: " */
 bool conf_fail(struct err *, const struct conf_origin *, const char *key, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 

@@ -6,6 +6,21 @@
 #include <stdio.h>
 #include <unistd.h>
 
+void conf_origin_text(const struct conf_origin *o, char *out, size_t n)
+{
+    switch (o->source) {
+    case CONF_FROM_FILE:
+        snprintf(out, n, "%s:%d: %s%s%s", o->name, o->line, o->section ? "database " : "",
+                 o->section ? o->section : "", o->section ? ": " : "");
+        break;
+    case CONF_FROM_ENVIRONMENT: snprintf(out, n, "environment variable %s: ", o->name); break;
+    case CONF_FROM_DATABASE: snprintf(out, n, "setting in the database: "); break;
+    case CONF_FROM_ARGUMENT: snprintf(out, n, "command line: "); break;
+    case CONF_FROM_DEFAULT:
+    default: out[0] = '\0'; break;
+    }
+}
+
 bool conf_fail(struct err *err, const struct conf_origin *o, const char *key, const char *fmt, ...)
 {
     char what[600], where[400];
@@ -13,20 +28,7 @@ bool conf_fail(struct err *err, const struct conf_origin *o, const char *key, co
     va_start(args, fmt);
     vsnprintf(what, sizeof what, fmt, args);
     va_end(args);
-    switch (o->source) {
-    case CONF_FROM_FILE:
-        snprintf(where, sizeof where, "%s:%d: %s%s%s", o->name, o->line,
-                 o->section ? "database " : "", o->section ? o->section : "",
-                 o->section ? ": " : "");
-        break;
-    case CONF_FROM_ENVIRONMENT:
-        snprintf(where, sizeof where, "environment variable %s: ", o->name);
-        break;
-    case CONF_FROM_DATABASE: snprintf(where, sizeof where, "setting in the database: "); break;
-    case CONF_FROM_ARGUMENT: snprintf(where, sizeof where, "command line: "); break;
-    case CONF_FROM_DEFAULT:
-    default: where[0] = '\0'; break;
-    }
+    conf_origin_text(o, where, sizeof where);
     return err_set(err, 400, "PGHCONF", "%s%s%s%s", where, key ? key : "", key ? ": " : "", what);
 }
 

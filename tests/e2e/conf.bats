@@ -114,7 +114,7 @@ admin-server-host = "127.0.0.9"
 admin-server-port = 3999
 admin-server-unix-socket = "/tmp/admin.sock"
 admin-server-unix-socket-mode = "666"
-app.settings.test = "a $$ b"
+app.settings.test = "***"
 client-error-verbosity = "minimal"
 db-aggregates-enabled = true
 db-anon-role = "root"
@@ -300,6 +300,43 @@ WANT
     run env -i "$bin" big.conf
     [ "$status" = 1 ]
     [[ "$output" == *"1 MB"* ]]
+}
+
+@test "keys and paths that cannot be used: a dump refuses them too, and says where they stand" {
+    dump PGRST_JWT_ROLE_CLAIM_KEY='role.other' --
+    [ "$status" = 1 ]
+    [[ "$output" == *"environment variable PGRST_JWT_ROLE_CLAIM_KEY: jwt-role-claim-key: "*"character 1"* ]]
+    printf 'server-port = 4000\njwt-role-claim-key = "$$.a;;b"\n' >role.conf
+    dump -- role.conf
+    [ "$status" = 1 ]
+    [[ "$output" == *"role.conf:2: jwt-role-claim-key: "* ]]
+    printf '{"kty":"RSA","n":"AQAB","e":"AQAB"}' >key.json
+    run env -i "$bin" --jwt-secret @key.json
+    [ "$status" = 1 ]
+    [[ "$output" == *"command line: jwt-secret: "*"2048 bits"* ]]
+    refused 'jwt-secret = "{\"keys\":[]}"' bad.conf:1: jwt-secret 'no usable key'
+    refused 'jwt-aud = "http://%%localhost.invalid"' bad.conf:1: jwt-aud URI
+    dump -- --jwt-aud 'urn:a:b%20c'
+    [ "$status" = 0 ]
+}
+
+@test "the admin server listens where the server does, unless told otherwise" {
+    dump PGRST_SERVER_HOST=::1 --
+    shows 'admin-server-host = "::1"'
+    dump -- --server-host '*' --admin-server-host 127.0.0.1
+    shows 'admin-server-host = "127.0.0.1"'
+    dump --
+    shows 'admin-server-host = "127.0.0.1"'
+    run env -i PGRST_SERVER_HOST='!6' PGRST_ADMIN_SERVER_PORT=1 "$bin" --healthcheck
+    [[ "$output" == "not alive: http://[::1]:1/live: "* ]]
+}
+
+@test "settings for SQL stay secret in a dump" {
+    dump PGRST_APP_SETTINGS_JWT_SECRET=needle-1 -- --app.settings.key needle-2
+    [ "$status" = 0 ]
+    shows 'app.settings.JWT_SECRET = "***"'
+    shows 'app.settings.key = "***"'
+    [[ "$output" != *needle* ]]
 }
 
 @test "ready and healthcheck say whom they asked" {
