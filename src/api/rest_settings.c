@@ -3,32 +3,47 @@
 #include "api/rest_run.h"
 #include "api/sql_access.h"
 
+#include "json/scan.h"
 #include "json/writer.h"
 
-#define HEADERS_MAX (256u * 1024) /* request.headers and request.cookies as JSON */
-#define HEADERS_USUAL 1024u
+#define HEADERS_USUAL 1024u /* bytes; most it is a few times server-header-memory */
 
 struct header_json {
     struct buf out;
     bool any;
 };
 
+/* Clients may send bytes that are no UTF-8, JSON must be: each of them becomes U+FFFD. To drop such
+ * headers would let a client hide what a pre-request function looks for. */
+static void write_text(struct buf *out, struct str s)
+{
+    buf_char(out, '"');
+    while (!str_utf8(s)) {
+        size_t good = 0, n = 1;
+        for (; n > 0 && good < s.n; good += n)
+            n = (unsigned char)s.p[good] < 0x80
+                    ? 1
+                    : json_scan_utf8((const unsigned char *)s.p + good, s.n - good);
+        json_write_escaped(out, (struct str){s.p, good});
+        BUF_LIT(out, "\xef\xbf\xbd");
+        s = str_from(s, good + 1);
+    }
+    json_write_escaped(out, s);
+    buf_char(out, '"');
+}
+
 static void header_member(struct header_json *j, struct str name, struct str value, bool lower)
 {
     if (j->any)
         buf_char(&j->out, ',');
     j->any = true;
-    char *key = buf_reserve(&j->out, name.n + 2);
-    if (!key || !str_utf8(name) || !str_utf8(value)) {
-        j->out.broken = true;
-        return;
-    }
     size_t from = j->out.n;
-    json_write_key(&j->out, name);
+    write_text(&j->out, name);
     for (size_t i = from; lower && i < j->out.n && !j->out.broken; i++)
         if (j->out.p[i] >= 'A' && j->out.p[i] <= 'Z')
             j->out.p[i] = (char)(j->out.p[i] + ('a' - 'A'));
-    json_write_string(&j->out, value);
+    buf_char(&j->out, ':');
+    write_text(&j->out, value);
 }
 
 static void on_header(void *arg, struct str name, struct str value)
@@ -51,7 +66,7 @@ static struct str json_object(struct rest_run *run, struct header_json *j)
 static struct str headers_json(struct rest_run *run)
 {
     struct header_json j = {0};
-    buf_init(&j.out, HEADERS_MAX);
+    buf_init(&j.out, BUF_NO_CEILING);
     (void)buf_reserve(&j.out, HEADERS_USUAL);
     buf_char(&j.out, '{');
     http_headers(run->req, on_header, &j);
@@ -64,7 +79,7 @@ static struct str cookies_json(struct rest_run *run)
     struct header_json j = {0};
     if (!rest.p)
         return STR("{}");
-    buf_init(&j.out, HEADERS_MAX);
+    buf_init(&j.out, BUF_NO_CEILING);
     buf_char(&j.out, '{');
     while (str_next(&rest, ';', &part)) {
         part = str_trim(part);

@@ -94,6 +94,13 @@ as() { local t; t=$(token "$1"); shift; req "$@" -H "Authorization: Bearer $t"; 
     server_log | grep -q 'trace=00-0af7651916cd43dd8448eb211c80319c'
 }
 
+@test "a header that is no UTF-8 hides nothing from SQL" {
+    req GET /rpc/who -H 'X-Kept: yes' -H $'X-Odd: a\xe9\xc3\xa9\xf0\x9f' -H $'Cookie: a=\xff; b=2'
+    [ "$status" = 200 ]
+    assert_json '.headers["x-kept"] == "yes" and .headers["x-odd"] == "a\ufffd\u00e9\ufffd\ufffd"'
+    assert_json '.cookies == {"a": "\ufffd", "b": "2"}'
+}
+
 @test "the settings of the role hold for the request" {
     as '{"role":"web"}' GET /rpc/who
     assert_json '.isolation == "repeatable read"'
