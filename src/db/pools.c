@@ -223,7 +223,8 @@ struct db_pools *db_pools_new(struct loop *loop, struct conf *conf, struct db_bu
     return pools;
 }
 
-/* Sizes and times count from now on; where a database lives changes when its pool is made anew. */
+/* Sizes and times count from now on; where a database lives changes when its pool is made anew.
+ * With or without prepared statements: a connection is made for the one or the other. */
 void db_pools_reconfigure(struct db_pools *pools, struct conf *conf)
 {
     struct conf *old = pools->conf;
@@ -235,11 +236,15 @@ void db_pools_reconfigure(struct db_pools *pools, struct conf *conf)
         const struct conf_database *db = conf_database(conf, str_of(p->database_name));
         if (p->state == POOL_ENDED)
             continue;
-        if (!db || strcmp(db->db_uri ? db->db_uri : "", p->uri) != 0 ||
-            db->db_prepared_statements != p->prepared)
+        bool other = db && db->db_prepared_statements != p->prepared;
+        if (!db || strcmp(db->db_uri ? db->db_uri : "", p->uri) != 0 || (other && p->login)) {
             pool_end(p, &why);
-        else
-            pool_resize(p, db);
+            continue;
+        }
+        p->prepared = db->db_prepared_statements;
+        pool_resize(p, db);
+        if (other)
+            pool_refresh(p);
     }
     conf_unref(old);
 }

@@ -256,6 +256,28 @@ as() { local t; t=$(token "$1"); shift; req "$@" -H "Authorization: Bearer $t"; 
     server_stop
 }
 
+@test "a reload that replaces every connection fails no request" {
+    local conf=$BATS_TEST_TMPDIR/p.conf i
+    printf 'rest-path = /\ndb-schemas = api\ndb-anon-role = anon\ndb-pool = 1\ndb-config = false\nsql-access = open\ndb-prepared-statements = true\n' >"$conf"
+    SERVER_NAME=prep server_start --log-level info "$conf"
+    for i in 1 2 3 4 5 6; do
+        curl -s -o /dev/null -w '%{http_code}\n' "$SERVER_URL/-/sql" -d '{"query":"select pg_sleep(0.4)"}' >"$BATS_TEST_TMPDIR/code.$i" &
+    done
+    waiting() { [ "$(curl -s "$SERVER_ADMIN/metrics" | awk '/^pghttpd_db_pool_waiting/ {n += $NF} END {print n}')" -gt 0 ]; }
+    poll_until 5 waiting
+    sed -i 's/true/false/' "$conf"
+    server_signal HUP
+    finished() { [ "$(cat "$BATS_TEST_TMPDIR"/code.* | wc -l)" = 6 ]; }
+    poll_until 15 finished
+    [ "$(cat "$BATS_TEST_TMPDIR"/code.* | sort | uniq -c | awk '{print $1 ":" $2}')" = 6:200 ] || fail "$(cat "$BATS_TEST_TMPDIR"/code.*)"
+    # and the new ones have no names
+    req GET /secrets
+    req GET /secrets
+    ADMIN=1 req GET /config
+    [[ "$body" == *'db-prepared-statements = false'* ]]
+    server_stop
+}
+
 @test "settings in the database, by role and by db-pre-config, at the start and on NOTIFY" {
     cluster_psql -q <<'SQL'
 alter role login_of_b set pgrst.db_anon_role = 'nobody';
