@@ -15,7 +15,6 @@
 #include <stdatomic.h>
 
 #include "conf/conf.h"
-#include "listen/hub.h"
 #include "util/buf.h"
 #include "util/loop.h"
 
@@ -44,6 +43,7 @@ struct worker {
     struct openapi_cache *openapi; /* made when first asked for */
     struct buf scratch;            /* for a text that is copied in the same callback */
     pthread_t thread;
+    bool config_read; /* conf holds what the database says, too */
     bool threaded, quiesced, streams_ended, drained;
     struct loop_timer drain_timer;
 };

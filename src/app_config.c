@@ -1,5 +1,6 @@
 #include "app_config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "db/ident.h"
@@ -8,7 +9,9 @@
 #include "util/xalloc.h"
 
 /* A read is: the job (pre-config function, then the settings) -> pairs -> conf_reload. When those
- * pairs name another db-pre-config than the one that was called, the job runs once more. */
+ * pairs name another db-pre-config than the one that was called, the job runs once more. When the
+ * function fails, the job runs without it: perhaps it is not wanted any more. If it still is, what
+ * the database said before stays. */
 
 #define PAIRS_MAX 128
 #define TIMEOUT_US UINT64_C(10000000)
@@ -21,6 +24,7 @@ struct app_config {
     const struct conf_sources *sources;
     struct conf *current;
     bool until_up, again, second_round;
+    bool bare; /* the function failed: the job runs without it */
     void (*done)(void *arg, struct conf *, const struct err *);
     void *done_arg;
 
@@ -28,9 +32,10 @@ struct app_config {
     struct loop_task finish_task;
     struct loop_timer retry_timer;
     uint64_t retry_us;
+    char trouble[300];         /* what was logged last; empty: all is well */
     struct arena request;      /* the job's texts */
-    struct arena fresh, known; /* pairs being read; pairs of the last good read */
-    struct conf_pair *fresh_pairs, *known_pairs;
+    struct arena fresh, known; /* pairs being read; pairs that made the settings in force */
+    struct conf_pair *fresh_pairs, *known_pairs; /* NULL: none were read */
     size_t n_fresh, n_known;
 };
 
@@ -85,7 +90,7 @@ void app_config_free(struct app_config *c)
 
 static void restart(struct app_config *c)
 {
-    c->again = c->second_round = false;
+    c->again = c->second_round = c->bare = false;
     submit(c);
 }
 
@@ -105,6 +110,59 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+static struct conf *with_pairs(const struct app_config *c, bool fresh, struct err *err)
+{
+    struct conf_sources sources = *c->sources;
+    sources.in_db = fresh ? c->fresh_pairs : c->known_pairs;
+    sources.n_in_db = fresh ? c->n_fresh : c->n_known;
+    return conf_reload(c->current, &sources, err);
+}
+
+/* Of all sources: with what the database said now, or before when it said nothing. */
+static struct conf *gather(struct app_config *c, bool *fresh, struct err *err)
+{
+    *fresh = c->fresh_pairs != NULL;
+    struct conf *now = with_pairs(c, *fresh, err);
+    if (now && *fresh && c->bare && c->known_pairs &&
+        same_text(now->db_pre_config, c->current->db_pre_config)) {
+        conf_unref(now); /* without what the function says */
+        *fresh = false;
+        now = with_pairs(c, false, err);
+    }
+    return now;
+}
+
+static void say(struct app_config *c, const char *why)
+{
+    if (!c->until_up || strncmp(c->trouble, why, sizeof c->trouble - 1) != 0)
+        log_error("the settings in the database cannot be read: %s", why);
+    snprintf(c->trouble, sizeof c->trouble, "%s", why);
+}
+
+static void on_retry(void *arg)
+{
+    restart(arg);
+}
+
+static void retry(struct app_config *c)
+{
+    loop_timer_init(&c->retry_timer, c->loop, on_retry, c);
+    loop_timer_set(&c->retry_timer, c->retry_us);
+    c->retry_us = c->retry_us * 2 < RETRY_MAX_US ? c->retry_us * 2 : RETRY_MAX_US;
+}
+
+/* At the start there are no settings in force that could stay: until those of the database can be
+ * used nothing is served by the others alone. */
+static bool too_early(struct app_config *c, const struct conf *now, const struct err *err)
+{
+    bool unsaid = c->bare && now && same_text(now->db_pre_config, c->current->db_pre_config);
+    if (!c->until_up || c->known_pairs || (now ? !unsaid : !c->fresh_pairs))
+        return false;
+    if (!now)
+        say(c, err->message);
+    return true;
+}
+
 /* All sources once more; the end of a read, unless it has to begin again. */
 static void finish(void *arg)
 {
@@ -114,18 +172,26 @@ static void finish(void *arg)
         restart(c);
         return;
     }
-    struct conf_sources sources = *c->sources;
-    sources.in_db = c->known_pairs;
-    sources.n_in_db = c->n_known;
-    struct conf *now = conf_reload(c->current, &sources, &err);
+    bool fresh;
+    struct conf *now = gather(c, &fresh, &err);
+    if (too_early(c, now, &err)) {
+        conf_unref(now);
+        retry(c);
+        return;
+    }
     if (now && now->db_config && !c->second_round &&
         !same_text(now->db_pre_config, c->current->db_pre_config)) {
         conf_unref(c->current);
         c->current = now;
         c->second_round = true;
+        c->bare = false;
         submit(c);
         return;
     }
+    if (now && fresh)
+        keep_pairs(c);
+    if (now)
+        c->trouble[0] = '\0';
     void (*done)(void *, struct conf *, const struct err *) = c->done;
     c->done = NULL;
     conf_unref(c->current);
@@ -133,11 +199,17 @@ static void finish(void *arg)
     done(c->done_arg, now, now ? NULL : &err);
 }
 
+/* The function that this round calls, or NULL. */
+static const char *function_of(const struct app_config *c)
+{
+    return c->bare ? NULL : c->current->db_pre_config;
+}
+
 /* Each pair is a setting's name without "pgrst." and its text. */
 static bool on_result(void *arg, size_t i, const struct db_result *r)
 {
     struct app_config *c = arg;
-    if (i + 1 < (c->current->db_pre_config ? 2u : 1u) || db_result_columns(r) != 2)
+    if (i + 1 < (function_of(c) ? 2u : 1u) || db_result_columns(r) != 2)
         return true;
     size_t rows = db_result_rows(r) < PAIRS_MAX ? db_result_rows(r) : PAIRS_MAX;
     c->fresh_pairs = arena_array(&c->fresh, rows + 1, sizeof *c->fresh_pairs);
@@ -151,31 +223,26 @@ static bool on_result(void *arg, size_t i, const struct db_result *r)
     return c->fresh_pairs != NULL;
 }
 
-static void on_retry(void *arg)
-{
-    submit(arg);
-}
-
 static void on_done(void *arg, const struct db_outcome *o)
 {
     struct app_config *c = arg;
     c->job = NULL;
     if (o->end == DB_DONE) {
-        keep_pairs(c);
         finish(c);
         return;
     }
-    const char *why = o->error.message ? o->error.message : "the connection was lost";
     bool refused = o->end == DB_FAILED || o->end == DB_TIMED_OUT;
     if (refused || !c->until_up)
-        log_error("the settings in the database cannot be read: %s", why);
-    if (refused || !c->until_up) {
+        say(c, o->error.message ? o->error.message : "the connection was lost");
+    c->fresh_pairs = NULL;
+    if (refused && function_of(c)) {
+        c->bare = true;
+        submit(c);
+    } else if (c->until_up) {
+        retry(c);
+    } else {
         finish(c); /* with what the database said last */
-        return;
     }
-    loop_timer_init(&c->retry_timer, c->loop, on_retry, c);
-    loop_timer_set(&c->retry_timer, c->retry_us);
-    c->retry_us = c->retry_us * 2 < RETRY_MAX_US ? c->retry_us * 2 : RETRY_MAX_US;
 }
 
 /* select "schema"."function"() */
@@ -220,9 +287,10 @@ static char *names_literal(struct app_config *c)
 static void submit(struct app_config *c)
 {
     static const struct db_ops ops = {.on_result = on_result, .on_done = on_done};
-    bool function = c->current->db_pre_config != NULL;
+    bool function = function_of(c) != NULL;
     arena_fini(&c->request);
     arena_fini(&c->fresh);
+    c->fresh_pairs = NULL;
     c->n_fresh = 0;
     const char **values = arena_array(&c->request, 2, sizeof *values);
     struct db_stmt *stmts = arena_array(&c->request, 2, sizeof *stmts);
@@ -246,6 +314,11 @@ static void submit(struct app_config *c)
     c->job = db_submit(pool, &spec, &ops, c);
 }
 
+bool app_config_troubled(const struct app_config *c)
+{
+    return c->trouble[0];
+}
+
 void app_config_read(struct app_config *c, struct conf *current, bool until_up,
                      void (*done)(void *arg, struct conf *, const struct err *), void *arg)
 {
@@ -254,6 +327,8 @@ void app_config_read(struct app_config *c, struct conf *current, bool until_up,
     c->done_arg = arg;
     if (running) {
         c->again = true;
+        if (c->retry_timer.fn && loop_timer_pending(&c->retry_timer))
+            loop_timer_set(&c->retry_timer, 0);
         return;
     }
     c->current = conf_ref(current);

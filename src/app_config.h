@@ -18,9 +18,13 @@ void app_config_free(struct app_config *); /* no callback after this */
 /* Reads all sources, those of the database too unless db-config is off. done runs later, once: with
  * a new configuration, a reference of the callee's, or with NULL and why; the current one stays in
  * use then. A read that is asked for while one runs follows it; done runs for the last one alone.
- * until_up: while the database cannot be reached, wait for it and try again (at the start, where
- * what it says is not known yet); otherwise what it said last is used again. */
+ * until_up (at the start, where what the database says is not known yet): while it cannot be
+ * reached, or what it says cannot be used, wait and try again; otherwise what it said last is used
+ * again. */
 void app_config_read(struct app_config *, struct conf *current, bool until_up,
                      void (*done)(void *arg, struct conf *now, const struct err *), void *arg);
+
+/* The last read could not use what the database says; the log has the reason. */
+bool app_config_troubled(const struct app_config *);
 
 #endif

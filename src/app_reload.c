@@ -61,11 +61,19 @@ static void apply(struct app *app, struct conf *conf, struct auth *auth)
     }
 }
 
+static void config_is_read(void *arg)
+{
+    struct worker *w = arg;
+    w->config_read = true;
+}
+
 /* Catalogs are loaded once the settings are known, those of the database too: until then every REST
  * request is a 503, and none is served by rules that the database has overruled. */
 static void start_catalogs(void *arg)
 {
     struct app *app = arg;
+    for (unsigned i = 0; i < app->n_workers && !app->config_read; i++)
+        loop_post(app->workers[i].loop, config_is_read, &app->workers[i]);
     if (!app->config_read && atomic_load(&app->phase) == APP_RUNNING)
         rest_catalogs_start(app->catalogs, app->workers[0].loop, app->workers[0].pools,
                             &app_watch_ops, app);
@@ -119,7 +127,9 @@ bool app_ready(struct worker *w, const char **reason)
     if (!db_pool_up(db_pools_own(w->pools, db), reason))
         return false;
     if (!app->config_read) {
-        *reason = "the settings in the database are not read yet";
+        *reason = app_config_troubled(app->config)
+                      ? "the settings in the database cannot be used: see the log"
+                      : "the settings in the database are not read yet";
         return false;
     }
     if (rest_catalogs_state(app->catalogs, STR("")) != REST_CATALOG_LOADED) {

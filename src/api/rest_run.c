@@ -237,23 +237,30 @@ static uint64_t first_load_max(const struct rest_run *run)
     return *run->db->name ? run->conf->db_pool_acquisition_timeout_us : FIRST_LOAD_MAX_US;
 }
 
+/* Looks again in a while; false: it waited long enough. */
+static bool wait_more(struct rest_run *run, uint64_t most_us, void (*again)(void *))
+{
+    uint64_t now = loop_now_us(run->worker->loop);
+    if (!run->waiting)
+        run->came_us = now;
+    else if (now - run->came_us >= most_us)
+        return false;
+    run->waiting = true;
+    loop_timer_init(&run->first_load, run->worker->loop, again, run);
+    loop_timer_set(&run->first_load, FIRST_LOAD_US);
+    return true;
+}
+
 static void with_catalog(void *arg)
 {
     struct rest_run *run = arg;
     struct rest_catalogs *catalogs = run->worker->app->catalogs;
     struct err err = {0};
     run->catalog = rest_catalogs_get(catalogs, run->db);
-    uint64_t now = loop_now_us(run->worker->loop);
-    if (!run->catalog && (!run->waiting || now - run->came_us < first_load_max(run)) &&
-        rest_catalogs_state(catalogs, str_of(run->db->name)) == REST_CATALOG_PENDING) {
-        if (!run->waiting) {
-            loop_timer_init(&run->first_load, run->worker->loop, with_catalog, run);
-            run->came_us = now;
-        }
-        run->waiting = true;
-        loop_timer_set(&run->first_load, FIRST_LOAD_US);
+    if (!run->catalog &&
+        rest_catalogs_state(catalogs, str_of(run->db->name)) == REST_CATALOG_PENDING &&
+        wait_more(run, first_load_max(run), with_catalog))
         return;
-    }
     if (!run->catalog)
         run->catalog = rest_catalogs_need(catalogs, run->db, &err);
     bool done = run->catalog && read_request(run, &err);
@@ -261,6 +268,36 @@ static void with_catalog(void *arg)
     if (done)
         dispatch(run);
     else
+        rest_run_fail(run, &err);
+}
+
+static void begin(struct rest_run *run)
+{
+    struct err err = {0};
+    mark(run, NULL);
+    bool done =
+        run->db ? identify(run, &err) : err_set(&err, 404, "PGRST125", "There is no such database");
+    mark(run, &run->times.jwt);
+    if (!done)
+        rest_run_fail(run, &err);
+    else
+        with_catalog(run);
+}
+
+/* Before the settings in the database are known nobody is judged by the others: who may be let in
+ * by them, or be told that a good token is bad. */
+static void with_settings(void *arg)
+{
+    struct rest_run *run = arg;
+    struct err err = {0};
+    if (!run->worker->config_read && wait_more(run, FIRST_LOAD_MAX_US, with_settings))
+        return;
+    conf_unref(run->conf);
+    run->conf = conf_ref(run->worker->conf);
+    run->db = conf_database(run->conf, run->req->database);
+    if (run->worker->config_read || !run->db)
+        begin(run);
+    else if (!rest_catalogs_need(run->worker->app->catalogs, run->db, &err))
         rest_run_fail(run, &err);
 }
 
@@ -281,14 +318,10 @@ void rest_run_start(struct worker *worker, struct http_req *req)
     buf_init(&run->row.body,
              run->conf->response_max_bytes ? run->conf->response_max_bytes : RESPONSE_DEFAULT);
     http_on_gone(req, on_gone, run);
-    mark(run, NULL);
-    bool done =
-        run->db ? identify(run, &err) : err_set(&err, 404, "PGRST125", "There is no such database");
-    mark(run, &run->times.jwt);
-    if (!done)
-        rest_run_fail(run, &err);
+    if (worker->config_read)
+        begin(run);
     else
-        with_catalog(run);
+        with_settings(run);
 }
 
 /* ------------------------------------------------------------ the group */

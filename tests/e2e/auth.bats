@@ -318,6 +318,51 @@ SQL
     assert_json '.user == "web"'
     run env -i "$SERVER_TOP/build/${MODE:-release}/pghttpd" --dump-config --db-uri "$uri"
     [ "$status" = 0 ]
+    # a function that fails: what it said before stays
+    cluster_psql -q -c "alter role login_of_b in database postgres reset pgrst.db_tx_end; alter role login_of_b in database postgres set pgrst.db_anon_role = 'anon'"
+    cluster_psql -q -c "create or replace function public.conf() returns void language plpgsql as \$\$ begin raise 'not today'; end \$\$; notify pgrst, 'reload config'"
+    poll_until 5 grep -q 'cannot be read: not today' "$SERVER_DIR/log"
+    req GET /rpc/who -H "Authorization: Bearer $(token '{"role":"web","aud":"you"}' from-the-database-thirty-two-bytes!!)"
+    assert_json '.message == "JWT not in audience"'
+    # and one that is not wanted any more holds nothing up
+    cluster_psql -q -c "drop function public.conf(); alter role login_of_b reset pgrst.db_pre_config; notify pgrst, 'reload config'"
+    gone() { ADMIN=1 req GET /config && [[ "$body" == *'jwt-aud = ""'* && "$body" == *'db-pre-config = ""'* && "$body" == *'db-anon-role = "anon"  # database'* ]]; }
+    poll_until 5 gone
+    server_stop
+}
+
+@test "settings in the database that cannot be used at the start: REST waits until they can" {
+    cluster_psql -q <<'SQL'
+create role login_of_c login noinherit password 'c'; grant anon to login_of_c;
+alter role login_of_c set pgrst.db_schemas = 'api';
+alter role login_of_c set pgrst.db_anon_role = 'anon';
+alter role login_of_c set pgrst.db_max_rows = 'many';
+SQL
+    local uri
+    uri=$(sed 's|//[^@]*@|//login_of_c:c@|' <<<"$CLUSTER_URI")
+    SERVER_NAME=indb3 WAIT=live server_start --db-uri "$uri" --rest-path / --log-level info
+    poll_until 5 grep -q 'setting in the database: db-max-rows' "$SERVER_DIR/log"
+    req GET /rpc/who
+    [ "$status" = 503 ] || fail "$status $body $(tail -5 "$SERVER_DIR/log")"
+    assert_json '.code == "PGRST002"'
+    ADMIN=1 req GET /ready
+    [ "$status" = 503 ]
+    [[ "$body" == *"settings in the database cannot be used"* ]]
+    served() { req GET /rpc/who && [ "$status" = 200 ]; }
+    cluster_psql -q -c "alter role login_of_c set pgrst.db_max_rows = '5'" # nobody has to tell it
+    poll_until 8 served
+    ADMIN=1 req GET /ready
+    [ "$status" = 200 ]
+    server_stop
+    # the same for a function that fails
+    cluster_psql -q -c "alter role login_of_c set pgrst.db_pre_config = 'public.missing'"
+    SERVER_NAME=indb4 WAIT=live server_start --db-uri "$uri" --rest-path / --log-level info
+    poll_until 5 grep -q 'function public.missing() does not exist' "$SERVER_DIR/log"
+    req GET /rpc/who
+    [ "$status" = 503 ]
+    cluster_psql -q -c "create function public.missing() returns void language sql as \$\$ select set_config('pgrst.db_max_rows', '7', true) \$\$"
+    poll_until 8 served
+    [ "$(grep -c 'public.missing() does not exist' "$SERVER_DIR/log")" = 1 ]
     server_stop
 }
 
