@@ -191,12 +191,20 @@ static void close_gently(struct stream *s)
 
 /* ---- writing ---- */
 
+/* One event to ten thousand streams is ten thousand times one piece: send is the shorter way. */
+static ssize_t write_once(const struct stream *s, struct iovec *iov, size_t n)
+{
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    if (n == 1)
+        return send(s->fd, iov->iov_base, iov->iov_len, flags);
+    return sendmsg(s->fd, &(struct msghdr){.msg_iov = iov, .msg_iovlen = n}, flags);
+}
+
 static ssize_t write_some(struct stream *s, struct iovec *iov, size_t n)
 {
-    struct msghdr m = {.msg_iov = iov, .msg_iovlen = n};
     ssize_t wrote;
     do
-        wrote = sendmsg(s->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+        wrote = write_once(s, iov, n);
     while (wrote < 0 && errno == EINTR);
     if (wrote < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         wrote = 0;

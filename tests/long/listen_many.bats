@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # alone
 # Tens of thousands of event streams: what they cost, and how fast an event reaches all. The figures are printed; those
-# of time need two cores that nobody else uses (SLACK=3 trebles their limits).
+# of time need two cores that nobody else uses (SLACK=3 trebles their limits): the kernel tells how long the server was ready
+# to run and had no core, and a run in which that was much is made again, up to five times.
 
 load ../lib/e2e
 
@@ -88,17 +89,43 @@ point_read_us() {
     at_most "$with" "$without * 1.1"
 }
 
-@test "one event reaches 10,000 subscribers within 100 ms" {
-    run "$LOADS" "$SERVER_PORT" 10000 event 10
-    say "$(tr '\n' ' ' <<<"$output")"
+# Milliseconds the server's threads have waited for a core.
+waited_ms() { cat /proc/"$SERVER_PID"/task/*/schedstat | awk '{n += $2} END {printf "%d\n", n / 1000000}'; }
+
+# sse_load, until the server has not waited for more than so many milliseconds meanwhile.
+undisturbed() {
+    local at_most=$1 try waited
+    shift
+    for try in 1 2 3 4 5; do
+        waited=$(waited_ms)
+        run "$LOADS" "$SERVER_PORT" "$@"
+        waited=$(($(waited_ms) - waited))
+        say "$(tr '\n' ' ' <<<"$output")waited_ms=$waited"
+        [ "$waited" -gt "$at_most" ] || break
+        say "disturbed ($try)"
+    done
     [ "$status" = 0 ]
+}
+
+# The median of ten rounds.
+event_to_all() { # MILLISECONDS that the server may have waited
+    undisturbed "$1" 10000 event 10
     at_most "$(sed -n 's/^round_ms=//p' <<<"$output" | sort -n | sed -n 5p)" 100
 }
 
+@test "one event reaches 10,000 subscribers within 100 ms" {
+    event_to_all 100
+}
+
+@test "one event reaches 10,000 subscribers of two workers within 100 ms" {
+    SERVER_NAME=two server_start --listen-access open --notify-access open --log-access false --workers 2
+    event_to_all 600 # three busy threads on two cores
+    server_stop
+    server_use main
+}
+
 @test "1,000 events a second to 1,000 subscribers are held" {
-    run "$LOADS" "$SERVER_PORT" 1000 rate 1000 10
-    say "$(tr '\n' ' ' <<<"$output")"
-    [ "$status" = 0 ]
+    undisturbed 500 1000 rate 1000 10
     at_most "$(sed -n 's/^all_s=//p' <<<"$output")" 10.5
 }
 
