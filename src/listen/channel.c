@@ -248,7 +248,7 @@ static bool listen_done(struct hub *h, struct hub_channel *c, const struct err *
     }
     c->state = CHANNEL_LIVE;
     if (h->link == LINK_UP) {
-        c->covered_from = h->seq;
+        c->covered_from = ++h->seq; /* an id given before, be it the newest, does not cover it */
         sub_channel_live(h, c);
     }
     if (c->refs == 0)

@@ -252,6 +252,7 @@ bool hub_rest(struct hub *h)
     if (rest) {
         strmap_each(h->channels, forget_idle, h);
         h->link = LINK_STARTING;
+        h->seq++; /* the ids given so far end here */
         drop_held(h);
     }
     pthread_mutex_unlock(&h->lock);

@@ -336,6 +336,10 @@ def resume_refused():
         again.close()
     fresh = Stream("/listen/rr_new", {"Last-Event-ID": f"{epoch}-{seq}"})
     equal(fresh.next().json, {"reason": "not listening then"})
+    newest = Stream("/listen/rr").first_id  # of all, and yet older than the LISTEN of a new channel
+    sql("notify rr_newer, 'unheard'")
+    fresh = Stream("/listen/rr_newer", {"Last-Event-ID": newest})
+    equal(fresh.next().json, {"reason": "not listening then"})
 
 
 def resume_history_lost():

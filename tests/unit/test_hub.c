@@ -233,7 +233,7 @@ static void overflow_over_channels_drops_the_oldest(void **state)
     say(h, "a", 5, 6);
     assert_int_equal(hub_take(r.sub, items, ITEMS), 4);
     struct str s = hub_msg_content(items[0].msg);
-    assert_str(s, "id: 0000abcd-4\nevent: overflow\n"
+    assert_str(s, "id: 0000abcd-7\nevent: overflow\n"
                   "data: {\"dropped\":3,\"channels\":[\"a\",\"b\"]}\n\n");
     for (int i = 0; i < 4; i++)
         hub_msg_unref(items[i].msg);
@@ -426,14 +426,14 @@ static void resume_is_exact_or_a_gap(void **state)
     hub_up(h);
     struct reader a = join(h, "a b");
     grant(h, false);
-    say(h, "a", 1, 3); /* ids 2 to 4 */
+    say(h, "a", 1, 3); /* ids 4 to 6 */
     say(h, "b", 4, 4);
     say(h, "a", 5, 6);
-    assert_string_equal(resumed(h, "a b", "0000abcd-2", 100), "2 3 4 5 6");
-    assert_string_equal(resumed(h, "a b", "0000abcd-5", 100), "5 6");
-    assert_string_equal(resumed(h, "a", "0000abcd-5", 1), "5 6"); /* replay is not cut */
-    assert_string_equal(resumed(h, "a b", "0000abcd-7", 100), "");
-    struct reader future = join_on(h, 0, "a", 9, "0000abcd-8", false);
+    assert_string_equal(resumed(h, "a b", "0000abcd-4", 100), "2 3 4 5 6");
+    assert_string_equal(resumed(h, "a b", "0000abcd-7", 100), "5 6");
+    assert_string_equal(resumed(h, "a", "0000abcd-7", 1), "5 6"); /* replay is not cut */
+    assert_string_equal(resumed(h, "a b", "0000abcd-9", 100), "");
+    struct reader future = join_on(h, 0, "a", 9, "0000abcd-10", false);
     assert_string_equal(drain(&future), "gap:unknown id");
     assert_string_equal(start_of(&future), "0000abcd-0");
     struct reader other = join_on(h, 0, "a", 9, "0000abce-2", false);
@@ -443,20 +443,65 @@ static void resume_is_exact_or_a_gap(void **state)
     struct reader zero = join_on(h, 0, "a", 9, "0000abcd-0", false);
     assert_string_equal(drain(&zero), "gap:not listening then");
     say(h, "a", 11, 16);
-    struct reader lost = join_on(h, 0, "a", 9, "0000abcd-3", false);
+    struct reader lost = join_on(h, 0, "a", 9, "0000abcd-5", false);
     assert_string_equal(drain(&lost), "gap:history lost");
-    struct reader quiet = join_on(h, 0, "b", 9, "0000abcd-4", false);
+    struct reader quiet = join_on(h, 0, "b", 9, "0000abcd-6", false);
     assert_string_equal(drain(&quiet), "4"); /* the busy channel cost it nothing */
     struct reader late = join(h, "new");
     grant(h, false);
-    struct reader then = join_on(h, 0, "a new", 9, "0000abcd-7", false);
+    struct reader then = join_on(h, 0, "a new", 9, "0000abcd-9", false);
     assert_string_equal(drain(&then), "gap:not listening then");
     hub_lost(h);
     up(h);
-    struct reader across = join_on(h, 0, "b", 9, "0000abcd-5", false);
+    struct reader across = join_on(h, 0, "b", 9, "0000abcd-7", false);
     assert_string_equal(drain(&across), "gap:reconnected");
     leave(&a), leave(&future), leave(&other), leave(&bad), leave(&zero), leave(&lost);
     leave(&quiet), leave(&late), leave(&then), leave(&across);
+    hub_free(h);
+}
+
+/* The newest id of all is as old as any other for a channel that was not listened to then. */
+static void resume_on_a_channel_that_is_new(void **state)
+{
+    struct hub *h = make(100, 1 << 20, 0);
+    char id[40];
+    (void)state;
+    hub_up(h);
+    struct reader a = join(h, "a");
+    grant(h, false);
+    snprintf(id, sizeof id, "%s", start_of(&a));
+    /* here b was notified */
+    struct reader b = join_on(h, 0, "b", 9, id, false);
+    grant(h, false);
+    assert_string_equal(drain(&b), "gap:not listening then");
+    leave(&b); /* left, and listened to again */
+    hub_tick(h);
+    assert_string_equal(grant(h, false), "-b");
+    b = join(h, "b");
+    grant(h, false);
+    snprintf(id, sizeof id, "%s", start_of(&b));
+    leave(&b);
+    hub_tick(h);
+    assert_string_equal(grant(h, false), "-b");
+    b = join_on(h, 0, "b", 9, id, false);
+    grant(h, false);
+    assert_string_equal(drain(&b), "gap:not listening then");
+    snprintf(id, sizeof id, "%s", start_of(&a));
+    leave(&a), leave(&b); /* nobody is left, the connection is closed and made again */
+    assert_true(hub_rest(h));
+    a = join_on(h, 0, "a", 9, id, false);
+    up(h);
+    assert_string_equal(drain(&a), "gap:not listening then");
+    leave(&a);
+    a = join(h, "c");
+    grant(h, false);
+    snprintf(id, sizeof id, "%s", start_of(&a));
+    leave(&a);
+    assert_true(hub_rest(h));
+    a = join_on(h, 0, "c", 9, id, false);
+    up(h);
+    assert_string_equal(drain(&a), "gap:not listening then");
+    leave(&a);
     hub_free(h);
 }
 
@@ -500,7 +545,7 @@ static void a_long_replay_is_whole(void **state)
     struct reader a = join(h, "a");
     grant(h, false);
     say(h, "a", 1, 3000);
-    struct reader r = join_on(h, 0, "a", 10, "0000abcd-2", false);
+    struct reader r = join_on(h, 0, "a", 10, "0000abcd-3", false);
     while (got < 2999) {
         size_t n = hub_take(r.sub, items, ITEMS), wrote = n < 7 ? n : 7;
         assert_true(n > 0);
@@ -604,7 +649,7 @@ static void history_lasts_while_it_lingers(void **state)
     leave(&r);
     hub_tick(h);
     say(h, "a", 3, 3);
-    assert_string_equal(resumed(h, "a", "0000abcd-2", 9), "2 3");
+    assert_string_equal(resumed(h, "a", "0000abcd-3", 9), "2 3");
     assert_string_equal(grant(h, false), "");
     hub_free(h);
 }
@@ -644,7 +689,7 @@ static void raw_readers_share_their_bytes(void **state)
     assert_int_equal(hub_take(a.sub, x, 2), 1);
     assert_int_equal(hub_take(b.sub, y, 2), 1);
     assert_ptr_equal(x[0].msg, y[0].msg);
-    assert_str(hub_msg_content(x[0].msg), "id: 0000abcd-2\nevent: a\ndata: 1\ndata: 2\n\n");
+    assert_str(hub_msg_content(x[0].msg), "id: 0000abcd-3\nevent: a\ndata: 1\ndata: 2\n\n");
     hub_msg_unref(x[0].msg);
     hub_msg_unref(y[0].msg);
     assert_string_equal(drain(&j), "1\\n2");
@@ -741,6 +786,7 @@ int main(void)
         cmocka_unit_test(held_while_away),
         cmocka_unit_test(held_too_long),
         cmocka_unit_test(resume_is_exact_or_a_gap),
+        cmocka_unit_test(resume_on_a_channel_that_is_new),
         cmocka_unit_test(marker_ids_resume),
         cmocka_unit_test(a_long_replay_is_whole),
         cmocka_unit_test(listen_and_unlisten_race),
