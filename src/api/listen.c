@@ -146,13 +146,22 @@ static bool has_room(const struct worker *w, struct err *err)
     return false;
 }
 
+/* A stream ends with its token to the second. The skew that a single request is allowed would make
+ * an EventSource come back with the same token every other second until it is over. */
+static bool still_valid(const struct auth_identity *who, struct err *err)
+{
+    if (who->exp == 0 || (uint64_t)time(NULL) < who->exp)
+        return true;
+    return err_set(err, 401, "PGRST303", "JWT expired");
+}
+
 static bool check(struct worker *w, struct http_req *req, const struct conf_database *d,
                   struct listen_request *want, struct auth_identity *who, struct err *err)
 {
     if (!listen_request_parse(req->arena, w->conf, req->rest, req->query,
                               http_header(req, "Last-Event-ID"), want, err))
         return false;
-    if (!channel_identity(w, req, CHANNEL_LISTEN, want->token, who, err))
+    if (!channel_identity(w, req, CHANNEL_LISTEN, want->token, who, err) || !still_valid(who, err))
         return false;
     for (size_t i = 0; i < want->n; i++)
         if (!channel_allowed(w, d, CHANNEL_LISTEN, who, want->channels[i], err))

@@ -109,6 +109,7 @@ async function scenario() {
   await until('the end of the token', () => messages('token', 'expired').length === 1)
   assert.equal(messages('token', 'expired')[0].data, '{}')
   await until('the client gives up', () => seen.token.some((e) => e.type === 'error' && e.state === 2))
+  assert.equal(count('token', 'open'), 1)
 }
 
 // ---- the two clients ----

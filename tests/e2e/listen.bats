@@ -264,6 +264,9 @@ token() {
     curl -sN -m 10 "$SERVER_URL/listen/orders" -H "Authorization: Bearer $t" >"$BATS_TEST_TMPDIR/out"
     [ $((SECONDS - began)) -le 4 ]
     [ "$(tail -3 "$BATS_TEST_TMPDIR/out")" = $'event: expired\ndata: {}' ]
+    req GET /listen/orders -H "Authorization: Bearer $t" # at once, though other requests are allowed 30 s of skew
+    [ "$status" = 401 ]
+    header www-authenticate | grep -q 'invalid_token'
     t=$(token "{\"channels\":\"orders\",\"exp\":$(($(date +%s) - 60))}")
     req GET /listen/orders -H "Authorization: Bearer $t"
     [ "$status" = 401 ]
