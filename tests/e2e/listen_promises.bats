@@ -3,7 +3,7 @@
 load ../lib/e2e
 
 setup_file() {
-    e2e_start --listen-access open --notify-access open
+    e2e_start --listen-access open --notify-access open --workers "${WORKERS:-1}"
 }
 
 teardown_file() { e2e_stop; }

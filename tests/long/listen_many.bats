@@ -92,11 +92,22 @@ point_read_us() {
 # Milliseconds the server's threads have waited for a core.
 waited_ms() { cat /proc/"$SERVER_PID"/task/*/schedstat | awk '{n += $2} END {printf "%d\n", n / 1000000}'; }
 
+idle_ticks() { awk '/^cpu / {print $5}' /proc/stat; } # of 10 ms
+
+# Was at least 80 % of all cores free for a second?
+free_cores() {
+    local before
+    before=$(idle_ticks)
+    read -rt 1 <> <(:) || true
+    [ $(($(idle_ticks) - before)) -ge $(($(nproc) * 80)) ]
+}
+
 # sse_load, until the server has not waited for more than so many milliseconds meanwhile.
 undisturbed() {
     local at_most=$1 try waited
     shift
     for try in 1 2 3 4 5; do
+        poll_until 60 free_cores || say "others use the cores"
         waited=$(waited_ms)
         run "$LOADS" "$SERVER_PORT" "$@"
         waited=$(($(waited_ms) - waited))
