@@ -1,4 +1,4 @@
-# Event streams through nginx and haproxy, with the settings that README gives, and through nginx with none at all.
+# Event streams through nginx, haproxy and Caddy, with the settings that README gives, and through nginx with none at all.
 
 load ../lib/e2e
 
@@ -61,5 +61,28 @@ with_nginx() {
     proxy=$!
     poll_until 5 curl -s -o /dev/null "http://127.0.0.1:$port/"
     through
+    kill "$proxy"
+}
+
+# Caddy with the lines of a site block.
+with_caddy() {
+    command -v caddy >/dev/null || skip "caddy is not installed"
+    port=$(free_port)
+    printf '%s\n' '{' 'admin off' 'auto_https off' '}' "http://127.0.0.1:$port {" "$@" '}' >"$BATS_TEST_TMPDIR/Caddyfile"
+    HOME=$BATS_TEST_TMPDIR caddy run --adapter caddyfile --config "$BATS_TEST_TMPDIR/Caddyfile" >"$BATS_TEST_TMPDIR/caddy.log" 2>&1 3>&- &
+    proxy=$!
+    poll_until 10 curl -s -o /dev/null "http://127.0.0.1:$port/"
+}
+
+@test "Caddy with the one line of the README" {
+    with_caddy "reverse_proxy localhost:$SERVER_PORT"
+    through
+    kill "$proxy"
+}
+
+@test "Caddy that compresses what it can" {
+    with_caddy 'encode gzip' "reverse_proxy localhost:$SERVER_PORT"
+    through
+    through --compressed
     kill "$proxy"
 }
