@@ -46,6 +46,10 @@ own_server() {
     promise overflow
 }
 
+@test "buffers of 1 to 3, where a marker is as likely as a message to find the socket full: its message stays with it" {
+    promise overflow_small_buffers
+}
+
 @test "the default buffer takes a burst of 1,000 whole, even when nobody reads meanwhile" {
     promise overflow_whole_burst_fits
 }

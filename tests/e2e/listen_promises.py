@@ -221,6 +221,19 @@ def overflow():
         raise Bad(f"{kept} are kept behind the marker")
 
 
+def overflow_small_buffers():
+    """Buffers of 1 to 3, where a marker is as likely as a message to find the socket full: its message stays with it."""
+    sql = Sql()
+    streams = [Stream(at("stuck", max_buffer_size=1 + i % 3), rcvbuf=2048 + 256 * i) for i in range(30)]
+    probe = Stream(at("stuck", max_buffer_size=4096))
+    for base in range(0, 8000, 500):
+        sql(f"do $$ begin for i in {base + 1}..{base + 500} loop perform pg_notify('stuck', i || ':' || repeat('x', i % 1000)); end loop; end $$")
+        probe.until(lambda e, u=base + 500: e.payload and e.payload.startswith(f"{u}:"))
+    sql("notify stuck, 'end'")
+    for s in streams:
+        check_counts(s.until(lambda e: e.payload == "end"), 8000)
+
+
 def overflow_whole_burst_fits():
     """The default buffer takes a burst of 1,000 whole, even when nobody reads meanwhile."""
     got = stuck(1000, 1024, lambda e: e.payload == "end", payload="x")
@@ -371,6 +384,8 @@ def one_connection():
     sql("notify one_all, 'x'")
     [equal(s.next().payload, "x") for s in streams]
     [s.close() for s in streams]
+    last = "select query from pg_stat_activity where application_name = 'pghttpd listen'"
+    wait_until(lambda: 'UNLISTEN "one_all"' in sql(last), 15, "UNLISTEN")
 
 
 def leaves():

@@ -7,7 +7,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from sse import Bad, Reader, Sql, Stream, equal, metric, rss_kb  # noqa: E402
+from sse import Bad, Reader, Sql, Stream, equal, metric, rss_kb, wait_until  # noqa: E402
 
 N = 6000
 warm, sql = Stream("/listen/warm"), Sql()
@@ -49,6 +49,8 @@ took = sorted(arrivals[p] - sent[p] for p in sent)
 print(f"p50_ms={took[N // 2] * 1000:.2f}")
 print(f"p99_ms={took[N * 99 // 100] * 1000:.2f}")
 print(f"rss_kb={after - before}")
+# nothing of it is left in PostgreSQL's queue, though eight clients have not read it
+wait_until(lambda: sql("select pg_notification_queue_usage()") == "0", 2, "an empty queue")
 
 for s in stuck:
     expected, dropped, marker = 0, 0, False
