@@ -156,7 +156,7 @@ struct http_server {
 
     struct cidr_list *trusted;
     uint32_t id_prefix, id_count;
-    struct gzipper *gzipper;
+    struct gzipper *gzipper; /* made by the first body it compresses: 256 KB */
     struct request *orphans;
 
     struct access_log access;

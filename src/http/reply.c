@@ -301,9 +301,12 @@ static bool wants_gzip(struct request *q, struct str type, size_t n)
 
 static void gzip_whole(struct request *q, struct buf *body)
 {
+    struct http_server *s = q->server;
     struct buf packed;
     buf_init(&packed, BUF_NO_CEILING);
-    if (gzipper_body(q->server->gzipper, buf_str(body), &packed)) {
+    if (!s->gzipper)
+        s->gzipper = gzipper_new(true);
+    if (s->gzipper && gzipper_body(s->gzipper, buf_str(body), &packed)) {
         buf_fini(body);
         *body = packed;
         (void)http_add_header(&q->pub, STR("Content-Encoding"), STR("gzip"));

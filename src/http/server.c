@@ -481,9 +481,8 @@ struct http_server *http_server_new(const struct http_server_spec *spec, struct 
     s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (getrandom(&s->id_prefix, sizeof s->id_prefix, 0) < 0)
         s->id_prefix = (uint32_t)loop_now_us(s->loop);
-    s->gzipper = gzipper_new(true);
-    if (s->gone_ep < 0 || s->reserve_fd < 0 || !s->gzipper)
-        err_set(err, 500, "PGH500", "out of descriptors or memory");
+    if (s->gone_ep < 0 || s->reserve_fd < 0)
+        err_set(err, 500, "PGH500", "out of descriptors");
     else if (start_daemon(s, err) && start_events(s, err))
         return s;
     http_server_free(s);
