@@ -77,7 +77,7 @@ export async function start() {
         },
         close() {
             child.kill('SIGKILL');
-            child.on('exit', () => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));
+            child.on('exit', () => rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
         },
     };
 }

@@ -162,7 +162,7 @@ async function chromium() {
     await new Promise((done) => browser.once('exit', done))
     page.closeAllConnections()
     page.close()
-    rmSync(dir, { recursive: true, force: true, maxRetries: 5 })
+    rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
   }
 }
 
