@@ -28,10 +28,13 @@ import urllib.request
 SECRET = 'a-secret-of-at-least-32-characters'
 KEYS = 100000
 READ = 'select id, name, balance from accounts where id = $1'
+# The same with a function that the pool knows nothing about: its connection is reset after each.
+UNSURE = READ.replace(' from', ', unsure() from')
 SETUP = f"""
 create table accounts (id int primary key, name text not null, balance int not null);
 insert into accounts select i, 'account number ' || i, i * 7919 % 100000 from generate_series(1, {KEYS}) i;
 create table entries (id bigint generated always as identity primary key, account int not null, amount int not null);
+create function unsure() returns int language sql immutable as 'select 1';
 create role bench login password 'bench';
 create role web_anon nologin; create role web_user nologin;
 grant web_anon, web_user to bench;
@@ -163,7 +166,7 @@ def cases(servers):
     body = json.dumps({'query': READ, 'params': ['{}']})
     post = ('-m', 'POST', '-H', 'Content-Type: application/json')
     yield Pgbench('pgbench read', f'\\set id random(1, {KEYS})\nselect id, name, balance from accounts where id = :id;\n')
-    yield Pgbench('pgbench read and reset', RESET.replace('\nCLOSE', '\nselect id, name, balance from accounts where id = :id;\nCLOSE', 1))
+    yield Pgbench('pgbench read and reset', RESET.replace('\nCLOSE', '\nselect id, name, balance, unsure() from accounts where id = :id;\nCLOSE', 1))
 
     for name, *sql in FLOORS:
         port = free_port()
@@ -178,6 +181,7 @@ def cases(servers):
                    '--notify-access', 'open')
     servers.append(ours)
     yield Load('sql open', ours, '/sql', *post, '-b', body)
+    yield Load('sql open, reset', ours, '/sql', *post, '-b', json.dumps({'query': UNSURE, 'params': ['{}']}))
     yield Load('sql open, text', ours, f"/sql?query={READ.replace(' ', '%20').replace('$1', '{}')}")
     token = ('-H', 'Authorization: Bearer ' + jwt({'role': 'web_user', 'sub': '42', 'exp': int(time.time()) + 36000}))
     yield Load('rest read', ours, '/rest/accounts?id=eq.{}', *token)
@@ -214,6 +218,7 @@ def show(results, idle):
     ratio('sql open: rate, times fastify', 'sql open', 'fastify sql', 'rps')
     ratio('rest read: rate, times fastify', 'rest read', 'fastify read', 'rps')
     ratio('sql login: rate, of pgbench', 'sql login', 'pgbench read', 'rps')
+    ratio('sql open, reset: rate, of pgbench', 'sql open, reset', 'pgbench read and reset', 'rps')
     ratio('rest read: rate, of pgbench', 'rest read', 'pgbench read', 'rps')
     print()
     for label, value in ratios.items():
