@@ -75,7 +75,7 @@ static bool add_rows(struct rows *rows, const struct db_result *r)
         if (rows->n++ == 0)
             buf_char(out, '[');
         else
-            BUF_LIT(out, ", \n ");
+            buf_adds(out, rest_read_between(run));
         buf_adds(out, db_result_value(r, i, 0));
     }
     rows->bytes += out->n - before;
