@@ -95,8 +95,9 @@ static void end_job(struct db_job *j)
 
 static void on_job_sync(struct conn *c, struct db_job *j)
 {
+    /* With more groups behind libpq says ACTIVE, whatever this one left: nothing, being shared. */
     PGTransactionStatusType tx = PQtransactionStatus(c->pg);
-    if (tx != PQTRANS_IDLE) {
+    if (tx != PQTRANS_IDLE && (tx != PQTRANS_ACTIVE || j->spec.travel == DB_EXCLUSIVE)) {
         c->need_rollback = true;
         j->left_transaction = !j->failing && !j->spec.in_transaction;
     }

@@ -67,6 +67,9 @@ static void test_company(void **state)
     run_until(&w, all_ended, &(struct crowd){q, N}, 10);
     for (int i = 0; i < N; i++)
         assert_string_equal(q[i].text, q[0].text);
+    /* that others stood behind is no transaction left open */
+    cluster_sql(&cluster, "do $$ begin if exists (select from pg_stat_activity where query = "
+                          "'ROLLBACK') then raise 'rolled back'; end if; end $$");
     conf.db_pipeline_depth = 1; /* is no sharing */
     for (int i = 0; i < N; i++) {
         quick(&q[i], sql, "0.2"); /* meanwhile others connect */
