@@ -173,27 +173,33 @@ bool conn_let_go(struct conn *c, struct db_job *j)
     return true;
 }
 
-/* Those behind the head who can be done on another connection go there. True: all did. */
-static bool disperse(struct conn *c)
+static bool room_elsewhere(const struct conn *c)
 {
-    bool all = true;
+    const struct db_pool *p = c->pool;
+    for (const struct conn *other = p->conns; other; other = other->next)
+        if (other != c && conn_idle(other))
+            return true;
+    return p->n_conns < p->max;
+}
+
+/* Those behind the head who can be done on another connection go there. What they sent here is done
+ * all the same, so it is worth it only where another connection is free. */
+static void disperse(struct conn *c)
+{
     for (struct db_job *j = c->jobs.last, *before; j != c->jobs.first; j = before) {
         before = j->prev;
         bool sent = j->state == JOB_SENT;
-        if (j->moves >= JOB_MOVES_MAX || !conn_let_go(c, j)) {
-            all = all && j->cancelled;
+        if (j->moves >= JOB_MOVES_MAX || !conn_let_go(c, j))
             continue;
-        }
         j->moves++;
         c->pool->stats.resends += sent;
         job_forget_try(j);
         pool_requeue(j);
     }
-    return all;
 }
 
-/* The head runs long, and others stand behind it. Where not all of them can leave it leaves itself,
- * if it can: it is cancelled and run again with nobody behind it. */
+/* The head runs long, and others stand behind it. If it yields it is cancelled, and run again with
+ * nobody behind it; else the others leave. */
 static void on_stuck(void *arg)
 {
     struct conn *c = arg;
@@ -202,14 +208,15 @@ static void on_stuck(void *arg)
     struct db_job *head = c->jobs.first;
     if (c->state != CONN_UP || c->jobs.n < 2)
         return;
-    bool leaves =
+    bool yields =
         head->spec.yields && head->state == JOB_SENT && (!head->delivered || head->ops.on_again);
-    if (ran >= limit && !disperse(c) && leaves) {
+    if (ran >= limit && yields && !head->thrown) {
         head->thrown = true;
         conn_stop_head(c);
+    } else if (ran >= limit && !yields && room_elsewhere(c)) {
+        disperse(c);
     }
-    if (c->jobs.n > 1)
-        loop_timer_set(&c->stuck, ran < limit ? limit - ran : limit);
+    loop_timer_set(&c->stuck, ran < limit ? limit - ran : limit);
 }
 
 void conn_leave(struct conn *c, struct db_job *j)

@@ -2,6 +2,8 @@
  * them takes long. */
 #include "unit.h"
 
+#include <time.h>
+
 #include "db_world.h"
 
 static void quick(struct request *q, const char *sql, const char *value)
@@ -175,6 +177,34 @@ static void test_thrown_group(void **state)
     world_end(&w);
 }
 
+/* Slow reads on a small pool: each is cut short once at most, none runs twice to its end. */
+static void test_slow_reads(void **state)
+{
+    (void)state;
+    enum { N = 5 };
+    struct world w;
+    static struct request q[N];
+    struct timespec from, to;
+    databases[0].db_pool = 1;
+    world_start(&w);
+    shared(&q[0], "select 1");
+    run_ok(&w, &q[0], "1");
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    for (int i = 0; i < N; i++) {
+        q[i] = (struct request){.spec = {.travel = DB_SHARED, .yields = true}};
+        stmt(&q[i], "select pg_sleep(0.4)::text || 'x'");
+        submit(&w, &q[i]);
+    }
+    run_until(&w, all_ended, &(struct crowd){q, N}, 20);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    for (int i = 0; i < N; i++)
+        assert_string_equal(q[i].text, "x");
+    assert_true((double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9 <
+                N * 0.4 + 0.5);
+    check_idle(&w);
+    world_end(&w);
+}
+
 /* ---- results that were already handed over ---- */
 
 struct taken {
@@ -298,6 +328,7 @@ int main(void)
         cmocka_unit_test_setup(test_company, before_each),
         cmocka_unit_test_setup(test_thrown, before_each),
         cmocka_unit_test_setup(test_thrown_group, before_each),
+        cmocka_unit_test_setup(test_slow_reads, before_each),
         cmocka_unit_test_setup(test_again, before_each),
         cmocka_unit_test_setup(test_long, before_each),
         cmocka_unit_test_setup(test_deadline_behind, before_each),
