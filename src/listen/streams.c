@@ -24,6 +24,7 @@
 #define CLOSE_US 1000000u  /* for a client to take its end and close, too */
 #define EVENTS 256
 #define DEAD_MS 30000u /* nothing acknowledged for this long, though something was sent */
+#define DEAD_PROBES 3  /* of a full client's window without an answer: one may be under way */
 
 static const struct str last_chunk = {"0\r\n\r\n", 5};
 
@@ -393,13 +394,15 @@ static void on_epoll(evutil_socket_t fd, short what, void *arg)
 
 /* ---- time ---- */
 
+/* Who acknowledges nothing. A client that only does not read answers the probes of its window. */
 static bool is_dead(const struct stream *s)
 {
     struct tcp_info info;
     socklen_t n = sizeof info;
     if (getsockopt(s->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
         return false; /* a unix socket */
-    return info.tcpi_unacked > 0 && info.tcpi_last_ack_recv > DEAD_MS;
+    bool waits = info.tcpi_unacked > 0 || info.tcpi_probes >= DEAD_PROBES;
+    return waits && info.tcpi_last_ack_recv > DEAD_MS;
 }
 
 static void beat(struct stream *s)
@@ -552,7 +555,7 @@ static struct hub_msg *opening(const struct stream_spec *spec)
 void streams_add(struct streams *o, const struct stream_spec *spec)
 {
     struct stream *s = xmalloc(sizeof *s);
-    const int size = SEND_BUFFER;
+    const int size = SEND_BUFFER, never = 0;
     *s = (struct stream){.owner = o,
                          .sub = spec->sub,
                          .part = opening(spec),
@@ -561,6 +564,8 @@ void streams_add(struct streams *o, const struct stream_spec *spec)
                          .chunked = spec->chunked,
                          .held = true};
     setsockopt(s->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    /* The listening socket's would reset a client that does not read for a minute. */
+    setsockopt(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &never, sizeof never);
     if (o->stats.open++ == 0 && !loop_timer_pending(&o->tick)) {
         o->slot_due_us = loop_now_us(o->loop) + o->slot_us;
         o->expiry_done = unix_now();

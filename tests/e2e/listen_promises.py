@@ -232,6 +232,17 @@ def overflow_small_buffers():
         check_counts(reader.result(), n)
 
 
+def stuck_for_long():
+    """A client that does not read for 100 s keeps its stream, and finds its marker."""
+    sql = Sql()
+    s = Stream(at("stuck", max_buffer_size=5), rcvbuf=4096)
+    for base in range(0, 5000, 500):
+        sql(f"do $$ begin for i in {base + 1}..{base + 500} loop perform pg_notify('stuck', i || ':' || repeat('x', 300)); end loop; end $$")
+    time.sleep(100)
+    sql("notify stuck, 'end'")
+    check_counts(s.until(lambda e: e.payload == "end", 120), 5000)
+
+
 def overflow_whole_burst_fits():
     """The default buffer takes a burst of 1,000 whole, even when nobody reads meanwhile."""
     got = stuck(1000, 1024, lambda e: e.payload == "end", payload="x")

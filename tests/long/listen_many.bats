@@ -143,3 +143,7 @@ event_to_all() { # MILLISECONDS that the server may have waited
 @test "opened and closed 10,000 times: no descriptor, no memory is left" {
     CHURN=10000 timeout 300 python3 "$BATS_TEST_DIRNAME/../e2e/listen_promises.py" churn
 }
+
+@test "a client that does not read for 100 s keeps its stream, and finds its marker" {
+    timeout 300 python3 "$BATS_TEST_DIRNAME/../e2e/listen_promises.py" stuck_for_long
+}
