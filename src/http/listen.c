@@ -166,7 +166,13 @@ int http_listen_unix(const char *path, unsigned mode, struct err *err)
         return -1;
     }
     memcpy(a.sun_path, path, strlen(path) + 1);
-    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && stale(&a))
+    bool there = lstat(path, &st) == 0;
+    if (there && !S_ISSOCK(st.st_mode)) {
+        err_set(err, 500, "PGH500", "cannot listen on unix socket %s: it exists and is no socket",
+                path);
+        return -1;
+    }
+    if (there && stale(&a))
         unlink(path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || chmod(path, (mode_t)mode) < 0 ||

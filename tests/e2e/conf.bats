@@ -296,6 +296,11 @@ WANT
     run env -i "$bin" nul.conf
     [ "$status" = 1 ]
     [[ "$output" == *"NUL"* ]]
+    printf 'mine' >file.sock
+    run env -i "$bin" --server-unix-socket file.sock --admin-server-port off
+    [ "$status" = 1 ]
+    [[ "$output" == *"file.sock: it exists and is no socket"* ]]
+    [ "$(cat file.sock)" = mine ]
     head -c 3000000 /dev/zero | tr '\0' '#' >big.conf
     run env -i "$bin" big.conf
     [ "$status" = 1 ]
