@@ -26,11 +26,12 @@ struct jwks {
 
 static const struct {
     const char *name, *kty, *curve;
+    size_t least; /* bytes of an oct key: as many as the hash has (RFC 7518 section 3.2) */
 } algorithms[] = {
-    {"HS256", "oct", NULL},   {"HS384", "oct", NULL},   {"HS512", "oct", NULL},
-    {"RS256", "RSA", NULL},   {"RS384", "RSA", NULL},   {"RS512", "RSA", NULL},
-    {"PS256", "RSA", NULL},   {"PS384", "RSA", NULL},   {"PS512", "RSA", NULL},
-    {"ES256", "EC", "P-256"}, {"ES384", "EC", "P-384"}, {"ES512", "EC", "P-521"},
+    {"HS256", "oct", NULL, 32},  {"HS384", "oct", NULL, 48},  {"HS512", "oct", NULL, 64},
+    {"RS256", "RSA", NULL, 0},   {"RS384", "RSA", NULL, 0},   {"RS512", "RSA", NULL, 0},
+    {"PS256", "RSA", NULL, 0},   {"PS384", "RSA", NULL, 0},   {"PS512", "RSA", NULL, 0},
+    {"ES256", "EC", "P-256", 0}, {"ES384", "EC", "P-384", 0}, {"ES512", "EC", "P-521", 0},
 };
 #define N_ALGORITHMS (sizeof algorithms / sizeof algorithms[0])
 
@@ -144,6 +145,15 @@ static bool complete(const json_t *jwk, const char **why)
     return n >= (oct ? HMAC_MIN : rsa ? 256 : 0);
 }
 
+/* Without the algorithms that need a longer key. */
+static unsigned long_enough(const json_t *jwk, unsigned bits)
+{
+    for (size_t i = 0; i < N_ALGORITHMS; i++)
+        if ((bits & 1u << i) && algorithms[i].least && decoded(jwk, "k") < algorithms[i].least)
+            bits &= ~(1u << i);
+    return bits;
+}
+
 /* We only verify: a private key that was given by mistake is reduced to its public half, and
  * key_ops that only name "sign" become "verify". */
 static json_t *for_verifying(jose_cfg_t *cfg, const json_t *jwk)
@@ -167,6 +177,10 @@ static bool add(struct jwks *set, const json_t *jwk, const char **why)
         return false;
     bits = served(jwk, why);
     if (!bits || !complete(jwk, why))
+        return false;
+    *why = "k is shorter than its alg needs: 48 bytes for HS384, 64 for HS512";
+    bits = long_enough(jwk, bits);
+    if (!bits)
         return false;
     *why = "more than 100 keys";
     if (set->n == KEYS_MAX)

@@ -296,6 +296,9 @@ static void bad_keys(void **state)
         {"{\"kty\":\"oct\",\"alg\":\"RS256\",\"k\":\"AA\"}", "none of"},
         {"{\"kty\":\"oct\",\"use\":\"enc\",\"k\":\"AA\"}", "not for signatures"},
         {"{\"kty\":\"oct\",\"key_ops\":[\"encrypt\"],\"k\":\"AA\"}", "not for signatures"},
+        {"{\"kty\":\"oct\",\"alg\":\"HS512\",\"k\":"
+         "\"a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s\"}",
+         "64 for HS512"},
         {"{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"long enough for a text\"", "not JSON"},
         {"{\"keys\":[{a comma is missing, or so it seems}]}", "not JSON"},
         {"{password that is too short}", "32"},
