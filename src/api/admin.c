@@ -161,13 +161,17 @@ static void pool_family(struct gather *g, struct buf *out, const char *name, enu
     }
 }
 
-/* Sum over all pools; PostgREST's names, for dashboards that know them. */
+/* Sum over the workers' pools of the configured database and login, the only one that PostgREST
+ * has; its names, for dashboards that know them. */
 static uint64_t pool_sum(const struct gather *g, size_t offset, bool wide)
 {
     uint64_t total = 0;
     for (unsigned i = 0; i < g->app->n_workers; i++)
         for (size_t k = 0; k < g->parts[i].n; k++) {
-            const char *at = (const char *)&g->parts[i].rows[k].stats + offset;
+            const struct pool_row *row = &g->parts[i].rows[k];
+            const char *at = (const char *)&row->stats + offset;
+            if (*row->database || *row->user)
+                continue;
             total +=
                 wide ? *(const uint64_t *)(const void *)at : *(const unsigned *)(const void *)at;
         }

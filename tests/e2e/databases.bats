@@ -42,6 +42,10 @@ metric() { curl -s "$SERVER_ADMIN/metrics" | awk -v name="$1" 'index($0, name " 
     req GET /db/second/rest/first
     [ "$status" = 200 ]
     [ "$(connections other)" -ge 2 ] # its pool, and LISTEN for NOTIFY pgrst
+    # PostgREST's metrics are those of the one pool that it has
+    curl -s "$SERVER_ADMIN/metrics" >"$BATS_TEST_TMPDIR/metrics"
+    [ "$(awk '$1 == "pgrst_db_pool_available" {print $2}' "$BATS_TEST_TMPDIR/metrics")" = \
+        "$(awk '$1 == "pghttpd_db_pool_idle{worker=\"0\",database=\"\",user=\"\"}" {print $2}' "$BATS_TEST_TMPDIR/metrics")" ]
     poll_until 10 has other 0
     [ "$(connections postgres 'pghttpd%')" -ge 2 ]
     ADMIN=1 req GET /ready
