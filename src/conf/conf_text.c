@@ -20,6 +20,7 @@ struct scan {
     const char *file;
     struct buf *out;
     struct buf value; /* of the statement being read */
+    int first_line;   /* where the statement began */
     int held_lines;   /* newlines inside the value, given out behind it */
     int open_line;    /* where the section that is open began; 0 outside */
     struct err *err;
@@ -355,8 +356,10 @@ static bool assignment(struct scan *c, struct str name, const char *key)
 /* At the { of a section. */
 static bool open_section(struct scan *c, const char *key)
 {
-    if (peek(c, 0) != '{')
+    if (peek(c, 0) != '{') {
+        c->line = c->first_line; /* not where the next one stands */
         return fail(c, key, "an = and a value must follow (key = value)");
+    }
     if (c->open_line)
         return fail(c, key, "sections cannot stand inside each other");
     c->open_line = c->line;
@@ -384,6 +387,7 @@ static bool section_head(struct scan *c, const char *key)
 static bool statement(struct scan *c)
 {
     size_t start = c->at;
+    c->first_line = c->line;
     while (name_char(peek(c, 0)))
         c->at++;
     struct str name = {c->s.p + start, c->at - start};

@@ -243,6 +243,7 @@ WANT
     refused 'db-anon-role = "abc' bad.conf:1: 'closing quote'
     refused 'db-anon-role =' bad.conf 'value is missing'
     refused $'yaml:\n  is: not' bad.conf:1: 'key = value'
+    refused $'server-port = 1\nkey only\n\n# more\nlog-level = info' bad.conf:2: key 'must follow'
     refused 'database x { db-schemas = a }' bad.conf:1: x db-uri
     refused $'database x {\n server-port = 1\n}' bad.conf:2: server-port 'outside the braces'
     refused $'database x { db-uri = a' bad.conf:1: 'not closed'
