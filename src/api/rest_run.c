@@ -457,6 +457,17 @@ static bool on_result(void *arg, size_t stmt, const struct db_result *r)
     return true;
 }
 
+/* The headers that a function set, when an answer may have them all. */
+static bool guc_headers(struct rest_run *run, const struct rest_header **list, struct err *err)
+{
+    if (!rest_guc_headers(run->arena, run->row.headers, list, err))
+        return false;
+    for (const struct rest_header *h = *list; h; h = h->next)
+        if (!http_header_ok(h->name, h->value))
+            return rest_guc_headers_bad(err);
+    return true;
+}
+
 static void on_done(void *arg, const struct db_outcome *o)
 {
     struct rest_run *run = arg;
@@ -478,8 +489,7 @@ static void on_done(void *arg, const struct db_outcome *o)
     struct err err;
     int status;
     /* found wrong before the answer has any header of its own */
-    if (!rest_guc_headers(run->arena, run->row.headers, &headers, &err) ||
-        !rest_guc_status(run->row.status, &status, &err))
+    if (!guc_headers(run, &headers, &err) || !rest_guc_status(run->row.status, &status, &err))
         rest_run_fail(run, &err);
     else if (run->handler.plan)
         rest_run_reply_plan(run);
@@ -517,7 +527,7 @@ static void server_timing(struct rest_run *run)
 }
 
 /* Headers a function set replace ours of that name; several of one name all stay. */
-static bool function_headers(struct rest_run *run, const struct rest_header *list,
+static void function_headers(struct rest_run *run, const struct rest_header *list,
                              struct str *content_type)
 {
     for (const struct rest_header *h = list; h; h = h->next) {
@@ -530,10 +540,9 @@ static bool function_headers(struct rest_run *run, const struct rest_header *lis
         }
         if (!again && http_has_header(run->req, h->name))
             http_set_header(run->req, h->name, h->value);
-        else if (!http_add_header(run->req, h->name, h->value))
-            return false;
+        else
+            rest_run_header(run, h->name, h->value);
     }
-    return true;
 }
 
 static void common_headers(struct rest_run *run, const struct rest_reply *reply)
@@ -567,16 +576,10 @@ bool rest_run_head(struct rest_run *run, const struct rest_reply *reply, struct 
     struct err err;
     int wanted = 0;
     *type = reply->content_type;
-    if (!rest_guc_headers(run->arena, run->row.headers, &list, &err) ||
-        !rest_guc_status(run->row.status, &wanted, &err))
+    if (!guc_headers(run, &list, &err) || !rest_guc_status(run->row.status, &wanted, &err))
         return head_failed(run, &err);
     common_headers(run, reply);
-    if (list && !function_headers(run, list, type)) {
-        err_set(&err, 500, "PGRST111",
-                "response.headers guc must be a JSON array composed of objects with a single key "
-                "and a string value");
-        return head_failed(run, &err);
-    }
+    function_headers(run, list, type);
     *status = wanted ? wanted : reply->status;
     return true;
 }

@@ -50,7 +50,7 @@ static bool reserved(struct str name)
     return false;
 }
 
-static bool acceptable(struct str name, struct str value)
+bool http_header_ok(struct str name, struct str value)
 {
     return token(name) && field_value(value) && !reserved(name);
 }
@@ -73,7 +73,7 @@ static bool append(struct request *q, struct str name, struct str value)
 
 bool http_add_header(struct http_req *r, struct str name, struct str value)
 {
-    return acceptable(name, value) && append(request_of(r), name, value);
+    return http_header_ok(name, value) && append(request_of(r), name, value);
 }
 
 static struct header *find_out(const struct request *q, struct str name)
@@ -88,7 +88,7 @@ void http_set_header(struct http_req *r, struct str name, struct str value)
 {
     struct request *q = request_of(r);
     size_t kept = 0;
-    if (!acceptable(name, value))
+    if (!http_header_ok(name, value))
         return;
     for (size_t i = 0; i < q->out.n; i++)
         if (!str_ieq(q->out.v[i].name, name))

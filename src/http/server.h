@@ -59,6 +59,10 @@ struct str http_header(const struct http_req *, const char *name);
 void http_headers(const struct http_req *, void (*fn)(void *arg, struct str name, struct str value),
                   void *arg);
 
+/* May a response have this header? Not when name or value break RFC 9110 or are the server's own.
+ */
+bool http_header_ok(struct str name, struct str value);
+
 /* Response headers. False (and nothing added) when name or value break RFC 9110 or are the server's
  * own. */
 bool http_add_header(struct http_req *, struct str name, struct str value);

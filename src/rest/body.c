@@ -12,6 +12,12 @@ static bool refuse(struct err *err, const char *message)
     return err_set(err, 400, "PGRST102", "%s", message);
 }
 
+/* What a text of PostgreSQL can hold: UTF-8 without NUL. */
+static bool is_text(struct str s)
+{
+    return str_utf8(s) && !(s.n > 0 && memchr(s.p, '\0', s.n));
+}
+
 static int by_bytes(const void *left, const void *right)
 {
     const struct str *a = left, *b = right;
@@ -304,7 +310,7 @@ bool rest_csv_to_json(struct arena *arena, struct str csv, struct buf *out, cons
 {
     struct csv c = {.text = csv};
     struct str *header;
-    if (!str_utf8(csv) || (csv.n > 0 && memchr(csv.p, '\0', csv.n)))
+    if (!is_text(csv))
         return refuse(err, "The csv body is not valid UTF-8 text");
     buf_init(&c.field, csv.n + 1);
     csv_skip_blank(&c);
@@ -423,6 +429,8 @@ bool rest_body_parse(struct arena *arena, const struct rest_request *request, st
     case REST_MEDIA_OCTETS:
         if (!call)
             break;
+        if (request->content_type != REST_MEDIA_OCTETS && !is_text(body))
+            return refuse(err, "The body is not valid UTF-8 text");
         out->kind = REST_BODY_RAW;
         out->text = body;
         return true;

@@ -230,6 +230,13 @@ struct str rest_problem_proxy_status(struct arena *arena, const struct rest_prob
 
 /* ------------------------------------------------------------ response.headers, response.status */
 
+bool rest_guc_headers_bad(struct err *err)
+{
+    return err_set(err, 500, "PGRST111",
+                   "response.headers guc must be a JSON array composed of objects with a single "
+                   "key and a string value");
+}
+
 bool rest_guc_headers(struct arena *arena, struct str text, const struct rest_header **out,
                       struct err *err)
 {
@@ -255,9 +262,7 @@ bool rest_guc_headers(struct arena *arena, struct str text, const struct rest_he
         out = (const struct rest_header **)&header->next;
     }
     json_doc_free(root);
-    return good || err_set(err, 500, "PGRST111",
-                           "response.headers guc must be a JSON array composed of objects with a "
-                           "single key and a string value");
+    return good || rest_guc_headers_bad(err);
 }
 
 bool rest_guc_status(struct str text, int *out, struct err *err)

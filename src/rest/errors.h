@@ -54,6 +54,8 @@ struct str rest_problem_proxy_status(struct arena *, const struct rest_problem *
  * means: not set. */
 MUSTCHECK bool rest_guc_headers(struct arena *, struct str text, const struct rest_header **out,
                                 struct err *);
+/* Fills err with PGRST111; returns false. For headers that HTTP does not allow. */
+bool rest_guc_headers_bad(struct err *);
 MUSTCHECK bool rest_guc_status(struct str text, int *out, struct err *);
 
 #endif

@@ -38,6 +38,8 @@ create function find() returns json language sql stable as $$ select json_build_
     'locks', (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())) $$;
 create function teapot() returns void language sql as $$ select set_config('response.status', '418', true),
     set_config('response.headers', '[{"X-Tea":"green"},{"Set-Cookie":"a=1"},{"Set-Cookie":"b=2"}]', true); $$;
+create function sets_header(name text, value text) returns int language sql as $$
+    select 1 from set_config('response.headers', json_build_array(json_build_object(name, value))::text, true) $$;
 create function broken_headers() returns void language sql as $$ select set_config('response.headers', '{"a":1}', true) $$;
 create function early() returns void language sql as $$ select set_config('response.status', '103', true) $$;
 create function raises(state text) returns void language plpgsql as $$ begin raise sqlstate 'PT402' using message = 'pay', hint = state; end $$;
@@ -96,6 +98,12 @@ call() { req POST "/rest/rpc/$1" -H 'Content-Type: application/json' -d "$2" "${
     [ "$body" = '{"any":["thing"]}' ]
     req POST /rest/rpc/raw_text -H 'Content-Type: text/plain' -d 'abc'
     [ "$body" = '"ABC"' ]
+    for bad in 'a\0b' 'a\377b'; do # never cut, never passed on
+        printf "$bad" >"$BATS_TEST_TMPDIR/bad"
+        req POST /rest/rpc/raw_text -H 'Content-Type: text/plain' --data-binary @"$BATS_TEST_TMPDIR/bad"
+        [ "$status" = 400 ] || fail "$bad: $status $body"
+        assert_json '.code == "PGRST102" and (.message | test("UTF-8"))'
+    done
     req POST /rest/rpc/raw_bytes -H 'Content-Type: application/octet-stream' --data-binary $'\x01\xff\x02x'
     [ "$body" = 4 ]
 }
@@ -178,6 +186,15 @@ call() { req POST "/rest/rpc/$1" -H 'Content-Type: application/json' -d "$2" "${
     [ "$status" = 500 ]
     assert_json '.code == "PGRST111"'
     [ -z "$(header content-range)" ]
+    for bad in 'X-A: a\r\nX-Evil: 1' 'Content-Type: text/x\r\nX-Evil: 1' 'Vary: a\nX-Evil: 1' 'Content-Length: 1' 'a b: c'; do
+        call sets_header "$(jq -cn --arg n "${bad%%:*}" --argjson v "\"${bad#*: }\"" '{name: $n, value: $v}')"
+        [ "$status" = 500 ] || fail "$bad: $status"
+        assert_json '.code == "PGRST111"'
+        [ -z "$(header content-range)$(header x-evil)$(header vary)" ]
+        [ "$(header content-type)" = 'application/json; charset=utf-8' ]
+    done
+    call sets_header '{"name":"Content-Type","value":"text/x"}'
+    [ "$status $(header content-type)" = '200 text/x' ]
     call early '{}'
     [ "$status" = 500 ]
     assert_json '.code == "PGRST112"'
