@@ -67,8 +67,12 @@ static bool split(struct state *s, struct str raw, struct pair **pairs, size_t *
     size_t count = 1;
     for (size_t i = 0; i < raw.n; i++)
         count += raw.p[i] == '&';
-    if (raw.n > REST_QUERY_MAX || count > REST_PARAMS_MAX)
-        return not_text(s->err, "The query string is too long or has too many parameters");
+    if (raw.n > REST_QUERY_MAX)
+        return not_text(s->err, arena_printf(s->arena, "The query string is longer than %u bytes",
+                                             REST_QUERY_MAX));
+    if (count > REST_PARAMS_MAX)
+        return not_text(s->err, arena_printf(s->arena, "The query string has more than %u parts",
+                                             REST_PARAMS_MAX));
     *pairs = arena_array(s->arena, count, sizeof **pairs);
     *n = 0;
     if (!*pairs)

@@ -175,6 +175,19 @@ times() { printf "%0.s$2" $(seq "$1"); }
     [ "$status $(code)" = '400 PGRST100' ]
     get "/rest/products?select=id&$(for i in $(seq 700); do printf '&id=neq.%d' "$i"; done)"
     [ "$status" = 200 ]
+    SERVER_NAME=wide server_start --db-schemas api --db-anon-role web_anon --server-header-memory 1MB
+    get "/rest/products?select=id$(times 5000 '&')"
+    [ "$status $(code)" = '400 PGRST100' ]
+    assert_json '.details == "The query string has more than 4096 parts"'
+    python3 - "$SERVER_PORT" >"$BATS_TEST_TMPDIR/answer" <<'PY'
+import http.client, sys
+c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+c.request("GET", "/rest/products?id=eq." + "1" * 300000)
+print(c.getresponse().read().decode())
+PY
+    [ "$(jq -r .details "$BATS_TEST_TMPDIR/answer")" = 'The query string is longer than 262144 bytes' ]
+    server_stop
+    server_use main
     [ "$(python3 - "$SERVER_PORT" <<'PY'
 import socket, sys
 s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=10)
