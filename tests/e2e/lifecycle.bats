@@ -43,8 +43,11 @@ sleeps() { [ "$(sql "select count(*) from pg_stat_activity where query like '%pg
 @test "ready within 50 ms of exec, and idle in under 12 MB" {
     [ "${MODE:-release}" = release ] || skip "figures are for the release build"
     python3 "$SERVER_TOP/tests/e2e/start_time.py" "$SERVER_TOP/build/${MODE:-release}/pghttpd" "$CLUSTER_URI"
-    echo "rss $(server_rss_kb) kB"
-    [ "$(server_rss_kb)" -lt 12288 ]
+    # 12 MB with OpenSSL 3.0 of Debian 12; of 3.5 (Debian 13) a MB more is mapped, pages of its file
+    local most=12288
+    [[ $(openssl version) == "OpenSSL 3.0."* ]] || most=13312
+    echo "rss $(server_rss_kb) kB, limit $most"
+    [ "$(server_rss_kb)" -lt $most ]
 }
 
 @test "SIGTERM lets a query finish, ends a stream cleanly, exits 0 and leaves no backend" {
