@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# engine.sh, sourced: starts a private container engine below $W and defines eng (its CLI), eng_build, eng_import,
-# eng_stop_all. ENGINE=podman (default) or docker, both from Debian's packages. Needs root. Writes nothing outside $W but
-# transient cgroups and network devices.
+# engine.sh, sourced: starts a private container engine below $W and defines eng (its CLI, which eng_words begins), eng_build,
+# eng_import, eng_stop_all. ENGINE=podman (default) or docker, both from Debian's packages. Needs root. Writes nothing
+# outside $W but transient cgroups and network devices.
 : "${ENGINE:=podman}" "${W:?work directory}"
 mkdir -p "$W"
 
@@ -9,7 +9,8 @@ mkdir -p "$W"
 eng_missing() {
 	[ "$(id -u)" = 0 ] || { echo "not root"; return; }
 	local c
-	for c in $([ "$ENGINE" = podman ] && echo podman runc mmdebstrap /usr/lib/podman/netavark || echo dockerd mmdebstrap /usr/bin/docker); do
+	for c in $([ "$ENGINE" = podman ] && echo podman runc /usr/lib/podman/netavark || echo dockerd /usr/bin/docker) \
+		mmdebstrap curl jq python3 ss; do
 		command -v "$c" >/dev/null || { echo "$c is not installed"; return; }
 	done
 }
@@ -52,7 +53,7 @@ start_podman() {
 	C
 	export CONTAINERS_STORAGE_CONF="$W/storage.conf" CONTAINERS_CONF="$W/containers.conf" \
 		CONTAINERS_REGISTRIES_CONF="$W/registries.conf" TMPDIR="$W/tmp" DISABLE_HC_SYSTEMD=true
-	eng() { podman "$@"; }
+	eng_words=(podman)
 	eng_build() { podman build --pull=never --isolation chroot --format docker --network host "$@"; }
 	eng_import() { podman import -q -c 'CMD ["bash"]' "$1" "docker.io/library/$2"; }
 	eng_stop_all() {
@@ -74,7 +75,7 @@ start_docker() {
 		[ $i -le 100 ] || { tail "$W/dockerd.log" >&2; return 1; }
 		sleep 0.1
 	done
-	eng() { /usr/bin/docker "$@"; }
+	eng_words=(/usr/bin/docker)
 	eng_build() { DOCKER_BUILDKIT=1 /usr/bin/docker build --network host --progress plain "$@"; }
 	eng_import() { /usr/bin/docker import -c 'CMD ["bash"]' "$1" "$2"; }
 	eng_stop_all() {
@@ -85,6 +86,17 @@ start_docker() {
 		umount "$W"/exec/netns/*
 		find /sys/fs/cgroup/*/docker -depth -type d -exec rmdir {} \;
 	} >/dev/null 2>&1
+}
+
+eng() { "${eng_words[@]}" "$@"; }
+
+# eng_priority NICE: of the engine's daemons, threads and all, before other load of the machine (or, with 0, beside it).
+eng_priority() {
+	local p t
+	[ -e "$W/dockerd.pid" ] || return 0
+	for p in $(cat "$W/dockerd.pid") $(pgrep -P "$(cat "$W/dockerd.pid")"); do
+		for t in "/proc/$p/task"/*; do renice -n "$1" -p "${t##*/}"; done
+	done >/dev/null
 }
 
 eng_start() { "start_$ENGINE"; }

@@ -19,13 +19,16 @@ command -v mmdebstrap >/dev/null || skip "mmdebstrap is not installed"
 unshare -m -p -f true 2>/dev/null || skip "no namespaces here"
 
 cd "$top" || exit 1
-if [ ! -e "$root/.complete" ]; then
+# npm itself is not needed: what the tests use of it was installed outside (pure JavaScript); the proxies are for listen_proxies
+mapfile -t packages < <({
+	awk '/^\[/ {in_it = /build|run|test/} in_it && /^[a-z]/ && $1 != "npm" {print $1}' tests/deps.txt
+	printf '%s\n' nginx-light haproxy systemd
+} | sort -u)
+if [ "$(cat "$root/.complete" 2>/dev/null)" != "${packages[*]}" ]; then
 	rm -rf "$root"
 	mkdir -p "$CACHE"
-	# npm itself is not needed: what the tests use of it was installed outside (pure JavaScript)
-	mapfile -t packages < <(awk '/^\[/ {in_it = /build|run|test/} in_it && /^[a-z]/ && $1 != "npm" {print $1}' tests/deps.txt | sort -u)
 	"$here/mkbase.sh" "$root" trixie "${packages[@]}" || { echo "not ok - a Debian 13 root"; echo "0 passed, 1 failed"; exit 1; }
-	touch "$root/.complete"
+	echo "${packages[*]}" >"$root/.complete"
 fi
 tests/lib/npm.sh tests/schemas
 tests/lib/npm.sh tests/clients
