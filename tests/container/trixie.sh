@@ -1,7 +1,7 @@
 #!/bin/bash
 # [PATTERNS="sql rest"] trixie.sh [KIND...]: the unit, db and end-to-end tests on Debian 13 (libpq 17, libmicrohttpd 1.0,
 # gcc 14, PostgreSQL 17), built from this tree inside a root made by mmdebstrap. Needs root; skipped with a reason
-# otherwise. The root is cached in $CACHE (about 1.5 GB). All mounts and processes live in namespaces of their own and end
+# otherwise. RETRY=1: as tests/run says. The root is cached in $CACHE (about 1.5 GB). All mounts and processes live in namespaces of their own and end
 # with the script.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +16,7 @@ skip() {
 }
 [ "$(id -u)" = 0 ] || skip "not root"
 command -v mmdebstrap >/dev/null || skip "mmdebstrap is not installed"
-unshare -m -p -f true 2>/dev/null || skip "no namespaces here"
+unshare -m -p -n -f true 2>/dev/null || skip "no namespaces here"
 
 cd "$top" || exit 1
 # npm itself is not needed: what the tests use of it was installed outside (pure JavaScript); the proxies are for listen_proxies
@@ -38,10 +38,10 @@ find "$root/src" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
 	while IFS= read -r f; do [ ! -e "$f" ] || printf '%s\n' "$f"; done | tar -c -T - | tar -x -C "$root/src"
 export root KINDS="${*:-unit db e2e}" MODE="${MODE:-release}"
 # shellcheck disable=SC2016 # expanded inside
-exec unshare -m -p -f --kill-child bash -c '
-	mount --make-rprivate / && mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" &&
+exec unshare -m -p -n -f --kill-child bash -c '
+	ip link set lo up && mount --make-rprivate / && mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" &&
 		mount -t tmpfs tmpfs "$root/dev/shm" && mount -t tmpfs tmpfs "$root/tmp" && mount -t sysfs sys "$root/sys" &&
-		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 KINDS="$KINDS" MODE="$MODE" PATTERNS="${PATTERNS:-}" JOBS="${JOBS:-2}" bash -c "
+		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 KINDS="$KINDS" MODE="$MODE" PATTERNS="${PATTERNS:-}" JOBS="${JOBS:-2}" RETRY="${RETRY:-}" bash -c "
 			cd /src
 			. /etc/os-release
 			echo \"# \$PRETTY_NAME, \$(gcc --version | head -1), libpq \$(pkg-config --modversion libpq), libmicrohttpd \$(pkg-config --modversion libmicrohttpd)\"
