@@ -1,8 +1,8 @@
 #!/bin/bash
 # [PATTERNS="sql rest"] trixie.sh [KIND...]: the unit, db and end-to-end tests on Debian 13 (libpq 17, libmicrohttpd 1.0,
 # gcc 14, PostgreSQL 17), built from this tree inside a root made by mmdebstrap. Needs root; skipped with a reason
-# otherwise. RETRY=1: as tests/run says. The root is cached in $CACHE (about 1.5 GB). All mounts and processes live in namespaces of their own and end
-# with the script.
+# otherwise. RETRY=1: as tests/run says. The root is cached in $CACHE (about 1.5 GB). All mounts, ports and processes live in
+# namespaces of their own and end with the script.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
