@@ -41,7 +41,8 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "deps: installing ${missing[*]}" >&2
 install() {
-    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get -q -y --no-install-recommends \
+    # what comes with a service is wanted as a program: nothing is started
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive SYSTEMD_OFFLINE=1 apt-get -q -y --no-install-recommends \
         -o DPkg::Lock::Timeout=120 install "${missing[@]}" >&2
 }
 install || { "${as_root[@]}" apt-get -q update >&2 && install; } || {
