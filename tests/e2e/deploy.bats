@@ -84,7 +84,8 @@ PY
     sed "s|@BINDIR@|$top/build/release|; s|@SYSCONFDIR@|/etc|" "$top/config/pghttpd.service" >"$unit"
     run systemd-analyze verify "$unit"
     echo "$output"
-    [ "$status" = 0 ] && [ -z "$output" ]
+    [ "$status" = 0 ]
+    [ -z "$output" ]
     systemd-analyze security --offline=yes --threshold=15 "$unit" # tenths of its scale of 10
     # and it would find something
     sed -i 's/^ExecStart=.*/ExecStart=relative/' "$unit"
