@@ -6,10 +6,11 @@
  * the pool grows up to its size.
  *
  * What that is worth, 32 clients on two cores shared with server and load (microseconds of CPU a
- * request, ours and PostgreSQL's; each on an idle connection -> in company; `make bench` and the
- * times of the backends in /proc, interleaved on a busy machine):
- *     /sql point read    24..35 and 30..43 -> 18..22 and 18..25
- *     /rest point read   30..43 and 54..83 -> 24..33 and 35..50
+ * request, ours and PostgreSQL's; each on an idle connection -> in company; the cases of `make
+ * bench`, the backends' times from /proc, interleaved on a busy machine):
+ *     /sql point read    24..35 and 30..43 -> 15..21 and 12..18
+ *     /rest point read   30..43 and 54..83 -> 20..23 and 31
+ *     /rest insert       33..40 and 60     -> 23..25 and 50
  * A single connection, 16 deep, is as cheap but no quicker: one core's worth of backends is too
  * few. */
 #include "db/private.h"
