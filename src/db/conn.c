@@ -286,11 +286,18 @@ static bool is_to_stop(const struct db_job *j)
 static void on_again(void *arg)
 {
     struct conn *c = arg;
-    if (c->state == CONN_UP && c->stop_us &&
-        loop_now_us(loop_of(c)) - c->stop_us > CONN_CANCEL_MAX_US)
+    struct db_job *head = c->jobs.first;
+    bool in_vain = c->stop_us && loop_now_us(loop_of(c)) - c->stop_us > CONN_CANCEL_MAX_US;
+    if (c->state != CONN_UP)
+        return;
+    if (in_vain && head && !head->cancelled && !head->timed_out && !head->refused) {
+        head->thrown = false; /* somebody wants its result: it goes on to its end */
+        c->stop_us = 0;
+    } else if (in_vain) {
         conn_break(c, "the running statement could not be cancelled");
-    else if (c->state == CONN_UP)
+    } else {
         conn_stop_head(c);
+    }
 }
 
 static void on_cancelled(void *arg)
