@@ -435,6 +435,10 @@ static enum MHD_Result after_call(struct request *q)
     }
     if (q->taken || q->abort)
         return MHD_NO;
+    bool waits_for_sink = q->state == REQ_RUNNING && !q->body_done && (!q->sink || q->sink_full);
+    bool waits = waits_for_sink || (q->state == REQ_RUNNING && q->body_done);
+    if (!waits) /* a piece that came although it was suspended may have made room, or an answer */
+        request_resume(q);
     if (q->state == REQ_ANSWERED && q->body_done) {
         enum MHD_Result queued = MHD_queue_response(q->mc, (unsigned)q->status, q->response);
         MHD_destroy_response(q->response);
@@ -442,8 +446,7 @@ static enum MHD_Result after_call(struct request *q)
         q->state = REQ_SENDING;
         return queued;
     }
-    bool waits_for_sink = q->state == REQ_RUNNING && !q->body_done && (!q->sink || q->sink_full);
-    if ((q->state == REQ_RUNNING && q->body_done) || waits_for_sink)
+    if (waits)
         request_suspend(q);
     return MHD_YES;
 }

@@ -120,13 +120,14 @@ static void run_lines_later(struct worker *w, struct http_req *r)
     later(r, start_lines);
 }
 
-/* --- a sink that counts; ?stall makes it full after each piece for a moment, ?refuse answers 403
- * after the first piece, ?wait sets the sink in a later turn --- */
+/* --- a sink that counts; ?stall makes it full after each piece for a moment, ?again until the next
+ * piece comes all the same, ?refuse answers 403 after the first piece, ?wait sets the sink in a
+ * later turn --- */
 
 struct sink {
     struct http_req *r;
     struct loop_timer timer;
-    bool stall, refuse, waiting;
+    bool stall, again, full, refuse, waiting;
 };
 
 static void sink_done(struct sink *s)
@@ -155,9 +156,16 @@ static bool on_body(void *arg, struct str piece, bool at_end)
         answer(r, refuse ? 403 : 200, text);
         return true;
     }
-    if (s->stall)
+    if (s->again && s->full) {
+        loop_timer_stop(&s->timer);
+        s->full = false;
+        http_body_resume(s->r);
+        return true;
+    }
+    s->full = s->stall || s->again;
+    if (s->full)
         loop_timer_set(&s->timer, 1000);
-    return !s->stall;
+    return !s->full;
 }
 
 static const struct http_body_sink counting_sink = {.on_body = on_body};
@@ -169,6 +177,7 @@ static void sink_tick(void *arg)
         s->waiting = false;
         http_body_sink(s->r, &counting_sink, s);
     } else {
+        s->full = false;
         http_body_resume(s->r);
     }
 }
@@ -179,6 +188,7 @@ static void run_sink(struct worker *w, struct http_req *r)
     (void)w;
     s->r = r;
     s->stall = str_eq(r->query, STR("stall"));
+    s->again = str_eq(r->query, STR("again"));
     s->refuse = str_eq(r->query, STR("refuse"));
     s->waiting = str_eq(r->query, STR("wait"));
     loop_timer_init(&s->timer, rig.loop, sink_tick, s);
@@ -487,6 +497,30 @@ static void streams_bodies_in(void **state)
     assert_int_equal(rig.gone, 0);
 }
 
+/* libmicrohttpd hands over the chunks it has read although the connection is suspended: room that
+ * is made while it does so counts. */
+static void goes_on_when_room_is_made_by_a_piece(void **state)
+{
+    (void)state;
+    enum { CHUNKS = 2 }; /* the second makes room for itself, and all waits for what comes next */
+    char text[4096];
+    size_t n = 0;
+    rig.sink_bytes = 0;
+    n += (size_t)snprintf(text, sizeof text,
+                          "POST /sink?again HTTP/1.1\r\n" HOST CLOSE
+                          "Transfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < CHUNKS; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "3\r\nabc\r\n");
+    int fd = dial();
+    say(fd, text);
+    eventually(rig.sink_bytes == 3 * CHUNKS);
+    say(fd, "4\r\ndefg\r\n0\r\n\r\n");
+    struct heard h = hear_all(fd);
+    assert_true(has(&h, "\r\n\r\n10\n"));
+    hear_free(&h);
+    close(fd);
+}
+
 static void answers_before_the_body_ends(void **state)
 {
     (void)state;
@@ -560,6 +594,7 @@ int main(void)
         TEST(compresses_streams),
         TEST(streams_bodies_in),
         TEST(answers_before_the_body_ends),
+        TEST(goes_on_when_room_is_made_by_a_piece),
         TEST(tells_a_sink_that_the_body_was_cut),
         cmocka_unit_test(ends_in_the_middle_of_everything),
     };
