@@ -99,7 +99,7 @@ static void flush_later(struct conn *c)
     loop_defer(loop_of(c), LOOP_FLUSH, &c->flush_task);
 }
 
-/* Nobody on it can hold up for long who stands behind: what only reads lets others go, what is
+/* Nobody on it can hold up for long who stands behind: what only reads lets others go, what
  * yields is thrown out. */
 static bool all_yield(const struct conn *c)
 {

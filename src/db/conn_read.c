@@ -47,7 +47,8 @@ static bool try_again(struct conn *c, struct db_job *j)
         !take_back(j))
         return false;
     if (thrown) {
-        pace_slow(c->pool->pace, j->key);
+        if (j->key)
+            pace_slow(c->pool->pace, j->key);
         j->alone = true;
         c->need_reset = true; /* locks of its session would stand in its own way */
     } else if (hit) {

@@ -1,9 +1,10 @@
 /* pace: how long statements of one text take, as a pool has seen it: which of them may travel in
  * company. Private to src/db.
  *
- * Kept for each text is a moving mean of its last runs, from the end of what stood before it (or
- * its sending) to its own end. The table has a fixed size; texts that fall on one place drive each
- * other out, which costs speed and nothing else. */
+ * Kept for each text is about the tenth percentile of its times, each from the end of what stood
+ * before it (or its sending) to its own end: what it takes without waiting for a processor. The
+ * table has a fixed size; texts that fall on one place drive each other out, which costs speed and
+ * nothing else. */
 #ifndef PGH_DB_PACE_H
 #define PGH_DB_PACE_H
 
