@@ -124,7 +124,9 @@ static void look_up_pace(struct db_job *j)
     uint32_t pace = pace_us(j->pool->pace, j->key);
     if (pace < PACE_SLOW_US)
         j->cost_us = pace;
-    bool slow = pace != PACE_UNKNOWN && pace >= PACE_SLOW_US / 2;
+    /* What may write is cut short only where it was quick before: what it does outside of the
+     * database (a trigger that calls a service) would be done twice. */
+    bool slow = pace == PACE_UNKNOWN ? s->can_write : pace >= PACE_SLOW_US / 2;
     j->alone = s->yields && (slow || j->pools->conf->db_pipeline_depth == 1);
 }
 
