@@ -163,7 +163,7 @@ deps:
 run:
 	@tests/lib/deps.sh build run
 	@$(MAKE) $(PARALLEL) --no-print-directory MODE=$(MODE) all
-	@MODE=$(MODE) config/demo.sh
+	@MODE=$(MODE) exec config/demo.sh
 
 install: all
 	install -D -m 0755 $(BUILD)/pghttpd $(DESTDIR)$(PREFIX)/bin/pghttpd

@@ -107,3 +107,23 @@ PY
     run ! grep -q Loading "$DEMO_OUT"
     [ "$(curl -s "localhost:$PORT/sql" -d '{"query":"select count(*) > 20000 as kept from orders"}' | jq '.rows[0].kept')" = true ]
 }
+
+@test "make run that is ended leaves neither of them behind" {
+    local data out=$BATS_TEST_TMPDIR/out make
+    data=$(mktemp -d "${TMPDIR:-/tmp}/pghttpd-demo.XXXXXX")
+    chmod 755 "$data"
+    DEMO_DATA=$data PORT=$(free_port) ADMIN_PORT=$(free_port) make -C "$BATS_TEST_DIRNAME/../.." -s run MODE="${MODE:-release}" >"$out" 2>&1 3>&- &
+    make=$!
+    made() { grep -q 'Ctrl-C stops both' "$out" || gone "$make"; }
+    poll_until 60 made
+    grep -q 'Ctrl-C stops both' "$out" || fail "$(cat "$out")"
+    kill -TERM "$make"
+    left() { pgrep -f "$data/postgresql/data" >/dev/null; }
+    none() { ! left; }
+    poll_until 15 none
+    if left; then
+        pkill -f "$data/postgresql/data"
+        fail "PostgreSQL is left: $(cat "$out")"
+    fi
+    rm -rf "$data"
+}
