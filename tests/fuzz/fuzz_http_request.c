@@ -1,6 +1,7 @@
 /* fuzz_http_request: any bytes on a connection to a real server, on a unix socket, in this process.
  * The first byte chooses where the bytes are cut in two writes. The server must answer or close
  * within SILENCE_MS, whatever it is sent, and must serve a proper request afterwards. */
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -124,12 +125,22 @@ static int dial(void)
     return fd;
 }
 
-static size_t hear(int fd, char *out, size_t room)
+/* libFuzzer's own alarm (-timeout) interrupts poll now and then: that is no silence. */
+static bool wait_for_word(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
+    int n;
+    do {
+        n = poll(&p, 1, SILENCE_MS);
+    } while (n < 0 && errno == EINTR);
+    return n > 0;
+}
+
+static size_t hear(int fd, char *out, size_t room)
+{
     size_t n = 0;
     for (;;) {
-        require(poll(&p, 1, SILENCE_MS) > 0);
+        require(wait_for_word(fd));
         ssize_t got = recv(fd, out + n, room - n, 0);
         if (got <= 0)
             return n;
