@@ -274,12 +274,7 @@ static bool send_settings(struct conn *c, struct db_job *j)
     bool sent = !s->in_transaction || send_begin(c, j);
     if (sent && named)
         sent = send_application_name(c, j, local);
-    if (sent && options && local)
-        sent = send_options(c, j);
-    /* Until a snapshot is taken, READ ONLY can be undone by SET transaction_read_only. */
-    if (sent && s->in_transaction && s->read_only && !named)
-        sent = send_plain(c, STEP_SETTING, j, "SELECT 1");
-    return sent;
+    return sent && options && local ? send_options(c, j) : sent;
 }
 
 bool conn_send_job(struct conn *c, struct db_job *j)

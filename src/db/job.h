@@ -54,8 +54,9 @@ struct db_job_spec {
     enum db_travel travel;
     bool in_transaction; /* BEGIN ... COMMIT around the statements, in the same group */
     enum db_isolation isolation;
-    bool read_only,
-        deferrable; /* with in_transaction; a shared job puts its own set_config first instead */
+    /* With in_transaction; a shared job puts its own set_config first instead. A SET of the client's
+     * can undo read_only until a snapshot was taken: before it goes a SELECT. */
+    bool read_only, deferrable;
     bool rollback; /* ends with ROLLBACK instead of COMMIT (SET CONSTRAINTS ALL IMMEDIATE before it)
                     */
     bool stream_rows; /* single-row mode: for all statements of an exclusive job, for the last one
