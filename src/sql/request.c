@@ -341,6 +341,9 @@ static bool check_statements(struct sql_request *q, struct err *err)
 
 /* Statements of our own around the client's.
  *
+ * In front of a quick query that shall be read only: the setting for its implicit transaction. A
+ * BEGIN would have to travel alone, and COMMIT with it.
+ *
  * In front, in a read-only transaction that may begin with SET: PostgreSQL lets the first statement
  * of a transaction make it writable again (SET transaction_read_only = off), but no statement after
  * a snapshot was taken.
@@ -351,6 +354,7 @@ static bool check_statements(struct sql_request *q, struct err *err)
  *
  * Behind, where the text could have changed client_encoding by set_config: bytes in another
  * encoding are never committed or answered. */
+static const char quick_sql[] = "select pg_catalog.set_config('transaction_read_only','on',true)";
 static const char snapshot_sql[] = "select";
 static const char read_only_sql[] =
     "select 1 / (pg_catalog.txid_current_if_assigned() is null)::pg_catalog.int4";
@@ -363,14 +367,14 @@ static const struct db_error encoded = {
     .severity = "ERROR", .code = "0A000", .message = ENCODING_MESSAGE};
 
 struct hidden {
-    bool snapshot, read_only, encoding;
+    bool quick, snapshot, read_only, encoding;
 };
 
 static struct hidden needed(const struct reading *r)
 {
     const struct sql_request *q = r->request;
-    struct hidden h = {.snapshot = false};
-    for (size_t i = 0; i < q->n; i++) {
+    struct hidden h = {.quick = q->quick && r->options->read_only};
+    for (size_t i = 0; i < q->n && q->in_transaction; i++) {
         enum sql_verb verb = q->extras[i].verb;
         h.snapshot = h.snapshot || (r->options->read_only && verb == SQL_VERB_SET);
         h.read_only = h.read_only || (r->options->read_only && verb != SQL_VERB_QUERY);
@@ -398,23 +402,23 @@ static void drop_names(struct sql_request *q)
 static bool add_hidden(struct reading *r, struct err *err)
 {
     struct sql_request *q = r->request;
-    if (!q->in_transaction)
-        return true;
     struct hidden h = needed(r);
-    if (!h.snapshot && !h.read_only && !h.encoding)
+    size_t first = h.quick || h.snapshot;
+    if (!first && !h.read_only && !h.encoding)
         return true;
     struct db_stmt *stmts = arena_array(r->arena, q->n + 3, sizeof *stmts);
     struct sql_extra *extras = arena_array(r->arena, q->n + 3, sizeof *extras);
     if (!stmts || !extras)
         return too_big(err);
-    memcpy(stmts + h.snapshot, q->stmts, q->n * sizeof *stmts);
-    memcpy(extras + h.snapshot, q->extras, q->n * sizeof *extras);
+    memcpy(stmts + first, q->stmts, q->n * sizeof *stmts);
+    memcpy(extras + first, q->extras, q->n * sizeof *extras);
     q->stmts = stmts;
     q->extras = extras;
-    q->n += h.snapshot;
-    if (h.snapshot)
-        put_hidden(q, 0, snapshot_sql, NULL);
-    q->hidden_first = h.snapshot;
+    q->n += first;
+    if (first)
+        put_hidden(q, 0, h.quick ? quick_sql : snapshot_sql, NULL);
+    q->stmts[0].prepare = q->stmts[0].prepare || h.quick;
+    q->hidden_first = first;
     if (h.read_only)
         put_hidden(q, q->n++, read_only_sql, &wrote);
     if (h.encoding)
@@ -440,11 +444,12 @@ bool sql_request_read(struct arena *arena, const struct sql_options *options,
             q->failed = SQL_NO_INDEX;
         return false;
     }
-    q->in_transaction = q->batch || options->read_only || options->deferrable ||
-                        options->isolation != DB_ISOLATION_DEFAULT || rows_may_change_encoding(q);
+    bool bare = !q->batch && !options->deferrable && options->isolation == DB_ISOLATION_DEFAULT &&
+                !rows_may_change_encoding(q);
+    q->quick = bare && q->n == 1 && !q->leaves_state && q->extras[0].reads;
+    q->in_transaction = !bare || (options->read_only && !q->quick);
     if (q->batch && options->format != SQL_JSON)
         return err_set(err, 406, "PGH105", "a batch is answered as application/json only");
-    q->quick = q->n == 1 && !q->in_transaction && !q->leaves_state && q->extras[0].reads;
     drop_names(q);
     if (check_statements(q, err))
         return add_hidden(&r, err);

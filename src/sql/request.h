@@ -35,7 +35,7 @@ struct sql_request {
     bool batch;          /* the reply is {"results": [...]} */
     bool in_transaction; /* BEGIN ... COMMIT around all */
     bool leaves_state;   /* one of them does */
-    bool quick;          /* one query, bare, that leaves nothing in its session */
+    bool quick;          /* one query, not in a BEGIN, that leaves nothing in its session */
     size_t failed;       /* with an error: the index of the client's statement, or SQL_NO_INDEX */
 };
 

@@ -92,6 +92,29 @@ count() { sql "select count(*) from $1"; }
     assert_json '.command == "VACUUM"'
 }
 
+@test "a quick read-only query cannot write through what it reads, and leaves nothing behind" {
+    sql "create function sneak() returns int language plpgsql volatile as 'begin insert into t values (81); return 1; end';
+         create function loosen() returns int language plpgsql volatile as
+            'begin perform set_config(''transaction_read_only'', ''off'', true); insert into t values (82); return 1; end';
+         create view sneaky as select sneak() as n; create view loose as select loosen() as n;
+         create view tells as select current_setting('transaction_read_only') as ro;
+         grant select on sneaky, loose, tells to public"
+    for i in 1 2 3; do
+        req GET '/sql?query=table+sneaky'
+        refused 25006
+        req GET '/sql?query=table+loose'
+        refused 25001
+        req GET '/sql?query=table+tells'
+        assert_json '.rows == [{ro:"on"}] and .command == "SELECT" and .rowCount == 1'
+        query 'table tells'
+        assert_json '.rows == [{ro:"off"}]'
+    done
+    [ "$(sql 'select count(*) from t where id in (81,82)')" = 0 ]
+    req GET '/sql?query=select+1+from+nowhere'
+    refused 42P01
+    assert_json '.position == "15"'
+}
+
 @test "nothing leaves a read-only request" {
     URL='?read_only=true' query "insert into t values (80,'x')"
     refused 25006

@@ -258,8 +258,14 @@ static void test_text_body_and_get(void **state)
     f.options = (struct sql_options){
         .read_only = true, .query = STR("select :a"), .params = STR("{\"a\":1}")};
     assert_true(sql_request_read(&f.arena, &f.options, &get, &f.q, &f.err));
-    assert_string_equal(f.q.stmts[0].sql, "select $1");
-    assert_true(f.q.in_transaction);
+    assert_string_equal(f.q.stmts[1].sql, "select $1");
+    assert_true(f.q.quick && !f.q.in_transaction);
+    assert_int_equal(f.q.hidden_first, 1);
+    assert_non_null(strstr(f.q.stmts[0].sql, "transaction_read_only"));
+    f.options.query = STR("select f(:a)");
+    assert_true(sql_request_read(&f.arena, &f.options, &get, &f.q, &f.err));
+    assert_string_equal(f.q.stmts[0].sql, "select f($1)");
+    assert_true(f.q.in_transaction && !f.q.quick);
     f.options = (struct sql_options){.read_only = true};
     assert_false(sql_request_read(&f.arena, &f.options, &get, &f.q, &f.err));
     end(&f);
