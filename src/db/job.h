@@ -54,8 +54,8 @@ struct db_job_spec {
     enum db_travel travel;
     bool in_transaction; /* BEGIN ... COMMIT around the statements, in the same group */
     enum db_isolation isolation;
-    /* With in_transaction; a shared job puts its own set_config first instead. A SET of the client's
-     * can undo read_only until a snapshot was taken: before it goes a SELECT. */
+    /* With in_transaction; a shared job puts its own set_config first instead. A SET of the
+     * client's can undo read_only until a snapshot was taken: before it goes a SELECT. */
     bool read_only, deferrable;
     bool rollback; /* ends with ROLLBACK instead of COMMIT (SET CONSTRAINTS ALL IMMEDIATE before it)
                     */

@@ -39,7 +39,8 @@ struct peer {
     struct peer *next, *prev;
     struct peer *grace_next, *grace_prev; /* while in_grace */
     uint64_t since_us;                    /* when the phase began */
-    uint64_t grace_us;                    /* when a waiting request counts as abandoned */
+    uint64_t grace_us; /* when a waiting request counts as abandoned; 0: libmicrohttpd is shown the
+                          FIN */
     int fd;
     enum peer_phase phase;
     bool fin, hup, in_grace;

@@ -45,12 +45,15 @@ static const char *const no_descriptor =
 static const char *const too_slow = "{\"code\":\"PGH408\",\"details\":null,\"hint\":null,"
                                     "\"message\":\"the request did not arrive in time\"}";
 
+static void peer_show_fin_later(struct peer *p);
+
 /* --- connections --- */
 
 void peer_phase_set(struct peer *p, enum peer_phase phase)
 {
     p->phase = phase;
     p->since_us = loop_now_us(p->server->loop);
+    peer_show_fin_later(p);
 }
 
 static void peer_describe(struct peer *p, const struct sockaddr *address)
@@ -144,12 +147,40 @@ void peer_grace_end(struct peer *p)
     p->in_grace = false;
 }
 
+/* When bytes and the FIN behind them come as one edge, libmicrohttpd reads the bytes, takes the
+ * socket for empty, and never looks again. This makes a new edge; unread bytes stay readable. */
+static void peer_show_fin(struct peer *p)
+{
+    if (p->phase != PEER_BUSY)
+        shutdown(p->fd, SHUT_RD);
+}
+
+/* In the next turn, when libmicrohttpd has read what it knows of. In front of all that wait for
+ * their grace to be over. */
+static void peer_show_fin_later(struct peer *p)
+{
+    struct http_server *s = p->server;
+    if (!p->fin || p->phase == PEER_BUSY)
+        return;
+    peer_grace_end(p);
+    p->grace_us = 0;
+    p->in_grace = true;
+    p->grace_next = s->grace_first;
+    if (s->grace_first)
+        s->grace_first->grace_prev = p;
+    else
+        s->grace_last = p;
+    s->grace_first = p;
+    loop_timer_set(&s->grace_timer, 0);
+}
+
 /* The list is in order of time, since the grace is the same for all. */
 void peer_watch_gone(struct peer *p)
 {
     struct http_server *s = p->server;
-    if (!p->fin || p->in_grace)
+    if (!p->fin || (p->in_grace && p->grace_us > 0))
         return;
+    peer_grace_end(p);
     p->grace_us = loop_now_us(s->loop) + GRACE_US;
     p->in_grace = true;
     p->grace_prev = s->grace_last;
@@ -171,6 +202,8 @@ static void on_grace(void *arg)
         peer_grace_end(p);
         if (p->req && p->req->suspended)
             request_gone(p->req);
+        else
+            peer_show_fin(p);
     }
     if (p)
         loop_timer_set(&s->grace_timer, p->grace_us - now);
@@ -178,14 +211,15 @@ static void on_grace(void *arg)
 
 static void peer_gone(struct peer *p, uint32_t events)
 {
+    bool known = p->fin; /* showing it makes an edge here, too */
     p->fin = true;
     p->hup = p->hup || events & (EPOLLHUP | EPOLLERR);
-    if (!p->req || !p->req->suspended)
-        return;
-    if (p->hup)
+    if (p->req && p->req->suspended && p->hup)
         request_gone(p->req);
-    else
+    else if (p->req && p->req->suspended)
         peer_watch_gone(p);
+    else if (!known)
+        peer_show_fin_later(p);
 }
 
 static void on_gone_ready(evutil_socket_t fd, short what, void *arg)
@@ -250,10 +284,6 @@ static void peer_tick(struct peer *p, uint64_t now, const struct conf *conf)
     uint64_t age = now - p->since_us, head_us = conf->server_timeout_header_us;
     if (p->server->quiesced && head_us > DRAIN_HEAD_US)
         head_us = DRAIN_HEAD_US;
-    /* When bytes and the FIN behind them come as one edge, libmicrohttpd reads the bytes, takes the
-     * socket for empty, and never looks again. This is a new edge; unread bytes stay readable. */
-    if (p->fin && p->phase != PEER_BUSY)
-        shutdown(p->fd, SHUT_RD);
     switch (p->phase) {
     case PEER_FRESH:
         if (age > head_us)
