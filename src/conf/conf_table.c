@@ -161,7 +161,7 @@ static const struct conf_key database[] = {
     NUMBER(CONF_UINT, "db-pipeline-depth", R, AT(db_pipeline_depth), "16", 1, 1000,
            "requests that share a connection at once; 1 is no sharing"),
     NUMBER(CONF_UINT, "db-statement-cache", R, AT(db_statement_cache), "256", 0, 10000,
-           "prepared statements kept on each connection"),
+           "prepared statements kept on each connection, of texts that came twice"),
     BOOL("db-reset-after-rpc", R, AT(db_reset_after_rpc), "true",
          "reset a connection after a volatile function or a pre-request function ran on it"),
     BOOL("db-config", P | R, AT(db_config), "true",

@@ -117,6 +117,17 @@ bool conn_send_front(struct conn *c)
     return sent && send_sync(c, NULL);
 }
 
+/* A text is prepared when it comes for the second time: those that carry their values in themselves
+ * come once, and would drive out the others and cost a DEALLOCATE each. */
+static bool seen_before(struct db_pool *p, struct str scope, struct str text)
+{
+    uint64_t hash = stmt_scoped_hash(scope, text);
+    uint32_t tag = (uint32_t)(hash >> 32) | 1, *at = &p->seen[hash % POOL_SEEN];
+    bool seen = *at == tag;
+    *at = tag;
+    return seen;
+}
+
 /* The name under which this statement may be executed, or NULL: send the text. *parse: a Parse has
  * to go first. */
 static struct stmt_entry *named(struct conn *c, struct db_job *j, const struct db_stmt *st,
@@ -129,7 +140,7 @@ static struct stmt_entry *named(struct conn *c, struct db_job *j, const struct d
     struct stmt_entry *e = stmt_cache_find(c->cache, st->cache_scope, text);
     if (e && e->state == STMT_PARSING) /* of another group, which may yet fail: unnamed meanwhile */
         return NULL;
-    if (!e) {
+    if (!e && seen_before(c->pool, st->cache_scope, text)) {
         e = stmt_cache_add(c->cache, st->cache_scope, text);
         *parse = e != NULL;
     }

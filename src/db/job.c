@@ -110,7 +110,8 @@ struct db_job *job_ghost(const struct db_job *of)
     return j;
 }
 
-/* The pace is that of the last statement: those before it are our own settings. */
+/* The pace is that of the last statement: those before it are our own settings. Clients may write
+ * values into their texts, so that none comes twice; we do not. */
 static void look_up_pace(struct db_job *j)
 {
     const struct db_job_spec *s = &j->spec;
@@ -120,7 +121,8 @@ static void look_up_pace(struct db_job *j)
         return;
     }
     const struct db_stmt *st = &s->stmts[s->n - 1];
-    j->key = stmt_text_hash((struct str){st->sql, st->sql_len}) | 1;
+    struct str text = {st->sql, st->sql_len};
+    j->key = (s->foreign ? stmt_shape_hash(text) : stmt_text_hash(text)) | 1;
     uint32_t pace = pace_us(j->pool->pace, j->key);
     if (pace < PACE_SLOW_US)
         j->cost_us = pace;

@@ -32,6 +32,8 @@
 #define CONN_BULKY (8 * 1024 * 1024)
 /* Jobs of one reading whose pace is kept; with a deeper pipeline that of the first ones. */
 #define CONN_ENDED_MAX 16
+/* Places for texts that came once. */
+#define POOL_SEEN 512
 /* A cancel that took this long did not work: the connection is closed. */
 #define CONN_CANCEL_MAX_US (10 * 1000000ull)
 #define CONN_CANCEL_AGAIN_US 20000ull
@@ -196,7 +198,8 @@ struct db_pool {
     unsigned extra;         /* connections over max, for questions about types */
     struct db_types *types; /* of its database; owned by db_pools */
     struct pace *pace;
-    unsigned pairs; /* refused company so far: pool.c */
+    uint32_t seen[POOL_SEEN]; /* tags of texts that came lately */
+    unsigned pairs;           /* refused company so far: pool.c */
     struct job_list waiting;
     struct db_failure failure; /* why it is down */
     uint64_t backoff_us, retry_us, used_us, checked_us;

@@ -5,6 +5,8 @@
 
 #include "util/xalloc.h"
 
+#define SHAPE_MAX 1024
+
 struct stmt_cache {
     struct stmt_entry **buckets; /* a power of two of them */
     size_t mask, n, max;
@@ -75,9 +77,29 @@ uint64_t stmt_text_hash(struct str text)
     return mix(0, text);
 }
 
-static uint64_t hash_of(struct str scope, struct str text)
+uint64_t stmt_scoped_hash(struct str scope, struct str text)
 {
     return mix(stmt_text_hash(text), scope);
+}
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 0x80;
+}
+
+uint64_t stmt_shape_hash(struct str text)
+{
+    bool quoted = false, word = false; /* digits of a word are part of a name */
+    uint64_t h = 0;
+    for (size_t i = 0; i < text.n && i < SHAPE_MAX; i++) {
+        char c = text.p[i];
+        bool digit = c >= '0' && c <= '9';
+        quoted = quoted != (c == '\'');
+        word = is_letter(c) || (word && digit);
+        if (!quoted && c != '\'' && (word || !(digit || c == '.')))
+            h = (h ^ (unsigned char)c) * 0x9e3779b97f4a7c15;
+    }
+    return h ^ h >> 32;
 }
 
 static bool is(const struct stmt_entry *e, struct str scope, struct str text)
@@ -91,7 +113,7 @@ struct stmt_entry *stmt_cache_find(struct stmt_cache *c, struct str scope, struc
 {
     if (text.n > STMT_CACHE_TEXT_MAX)
         return NULL;
-    uint64_t hash = hash_of(scope, text);
+    uint64_t hash = stmt_scoped_hash(scope, text);
     for (struct stmt_entry *e = c->buckets[hash & c->mask]; e; e = e->chain) {
         if (e->hash != hash || !is(e, scope, text))
             continue;
@@ -154,7 +176,7 @@ struct stmt_entry *stmt_cache_add(struct stmt_cache *c, struct str scope, struct
     if (text.n > STMT_CACHE_TEXT_MAX || c->max == 0 || (c->n >= c->max && !evict_one(c)))
         return NULL;
     struct stmt_entry *e = xcalloc(1, sizeof *e + scope.n + text.n + 1);
-    e->hash = hash_of(scope, text);
+    e->hash = stmt_scoped_hash(scope, text);
     e->scope_n = scope.n;
     e->text_n = text.n;
     if (scope.n)

@@ -32,6 +32,9 @@ void stmt_cache_free(struct stmt_cache *);
 /* Of a text alone. Not keyed, unlike str_hash: the texts are long, this runs twice a request, and
  * the worst that chosen collisions can do is one chain as long as the cache is wide. */
 uint64_t stmt_text_hash(struct str text);
+uint64_t stmt_scoped_hash(struct str scope, struct str text);
+/* The same for texts that differ in their numbers and strings only: of the first kilobyte. */
+uint64_t stmt_shape_hash(struct str text);
 
 /* The entry of this statement, used now; NULL when it has none. */
 struct stmt_entry *stmt_cache_find(struct stmt_cache *, struct str scope, struct str text);

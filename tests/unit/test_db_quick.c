@@ -52,6 +52,64 @@ static void test_pace(void **state)
     pace_free(p);
 }
 
+static uint64_t shape(const char *text)
+{
+    return stmt_shape_hash(str_of(text));
+}
+
+static void test_shape(void **state)
+{
+    (void)state;
+    uint64_t a = shape("select * from t1 where id = 5 and name = 'a' and x > -1.5e3");
+    assert_int_equal(a,
+                     shape("select * from t1 where id = 77 and name = 'it''s 5' and x > -.25e3"));
+    assert_int_not_equal(a, shape("select * from t2 where id = 5 and name = 'a' and x > -1.5e3"));
+    assert_int_not_equal(a, shape("select * from t1 where id = 5 and nam2 = 'a' and x > -1.5e3"));
+    assert_int_not_equal(shape("select 1"), shape("select 1 "));
+    assert_int_equal(shape("select 'open"), shape("select 'never closed"));
+    assert_int_equal(shape(""), 0);
+}
+
+/* Texts with their values in them: each comes once, is not prepared, and travels in company as
+ * those of its shape did. */
+static void test_values_in_the_text(void **state)
+{
+    (void)state;
+    enum { N = 8 };
+    struct world w;
+    static struct request q[N];
+    static char text[N + 50][80];
+    struct request names;
+    conf.db_pipeline_patience_us = 500000;
+    world_start(&w);
+    for (int i = 0; i < N + 50; i++)
+        snprintf(text[i], sizeof *text, "select pg_backend_pid() + %d * 0 + length($1) - 1", i);
+    for (int i = N; i < N + 50; i++) {
+        quick(&q[0], text[i], "0");
+        q[0].stmts[0].prepare = true;
+        run_ok(&w, &q[0], NULL);
+    }
+    for (int i = 0; i < N; i++) {
+        quick(&q[i], text[i], "0");
+        q[i].stmts[0].prepare = true;
+        submit(&w, &q[i]);
+    }
+    run_until(&w, all_ended, &(struct crowd){q, N}, 10);
+    for (int i = 1; i < N; i++)
+        assert_string_equal(q[i].text, q[0].text);
+    shared(&names, "select count(*) from pg_prepared_statements");
+    run_ok(&w, &names, "0");
+    for (int i = 0; i < 3; i++) {
+        quick(&q[0], text[0], "0");
+        q[0].stmts[0].prepare = true;
+        run_ok(&w, &q[0], NULL);
+    }
+    shared(&names, "select count(*) from pg_prepared_statements");
+    run_ok(&w, &names, "1");
+    check_idle(&w);
+    world_end(&w);
+}
+
 static void test_company(void **state)
 {
     (void)state;
@@ -338,6 +396,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pace),
+        cmocka_unit_test(test_shape),
+        cmocka_unit_test_setup(test_values_in_the_text, before_each),
         cmocka_unit_test_setup(test_company, before_each),
         cmocka_unit_test_setup(test_thrown, before_each),
         cmocka_unit_test_setup(test_thrown_group, before_each),
