@@ -88,15 +88,14 @@ static void on_payload(void *arg, struct str payload)
         app_reload_config(w->app);
 }
 
-/* A further database's catalog is loaded now, or again, since it may have changed before. The
- * configured one's is loaded at the start without waiting. */
+/* A catalog is loaded again, since it may have changed before; a further database's for the first
+ * time. The configured one's does not wait: it may have been loaded, or not be due yet. */
 static void on_live(void *arg, bool again)
 {
     struct app_watch *w = arg;
-    if (w->index > 0)
+    (void)again;
+    if (w->index > 0 || (atomic_load(&w->app->phase) == APP_RUNNING && w->app->config_read))
         load(w);
-    else if (again && atomic_load(&w->app->phase) == APP_RUNNING && w->app->config_read)
-        rest_catalogs_reload_all(w->app->catalogs);
 }
 
 static bool watch(struct app_watch *w)

@@ -54,6 +54,37 @@ background() { # NAME FUNCTION SECONDS
     [ "$status" = 200 ]
 }
 
+@test "a schema changed before LISTEN stood is seen once it does" {
+    local go=$BATS_TEST_TMPDIR/go port forwarder
+    port=$(free_port)
+    python3 - "$port" "$CLUSTER_PORT" "$go" 3>&- <<'PY' &
+import os, socket, sys, threading, time
+def pump(a, b):
+    while data := a.recv(65536):
+        b.sendall(data)
+door = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    client, _ = door.accept()
+    while not os.path.exists(sys.argv[3]):
+        time.sleep(0.05)
+    server = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+    for pair in (client, server), (server, client):
+        threading.Thread(target=pump, args=pair, daemon=True).start()
+PY
+    forwarder=$!
+    poll_until 5 sh -c "ss -ltn | grep -q ':$port '"
+    SERVER_NAME=late server_start --db-anon-role web --listen-uri "postgresql://postgres:$CLUSTER_PASSWORD@127.0.0.1:$port/postgres"
+    sql 'create table later (id int); grant select on later to web; notify pgrst' >/dev/null
+    req GET /rest/later
+    [ "$status" = 404 ]
+    touch "$go"
+    seen() { req GET /rest/later && [ "$status" = 200 ]; }
+    poll_until 5 seen
+    server_stop
+    kill "$forwarder"
+    server_use main
+}
+
 kill_nap() { sql "select count(pg_terminate_backend(pid)) from pg_stat_activity where query like '%nap%' and state = 'active' and pid <> pg_backend_pid()"; }
 
 @test "a backend killed while it writes: never twice, never half" {
