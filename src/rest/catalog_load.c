@@ -123,7 +123,9 @@ struct catalog_load *catalog_load_start(struct loop *loop, struct db_pool *pool,
         fill(l, conf, db, stmts);
     struct db_job_spec spec = {.stmts = stmts,
                                .n = stmts ? CATALOG_QUERIES : 0,
-                               .travel = DB_SHARED,
+                               .travel = DB_EXCLUSIVE,
+                               .in_transaction = true,
+                               .read_only = true,
                                .stream_rows = true,
                                .timeout_us = LOAD_TIMEOUT_US};
     l->job = db_submit(pool, &spec, &ops, l);

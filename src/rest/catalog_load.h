@@ -1,7 +1,8 @@
 /* catalog_load: one attempt to read a catalog from a database.
  *
- * One read-only job on the loop's own pool; its rows go into a builder as they arrive. Parsing and
- * building run on the loop: about 1 ms per 100 tables. */
+ * One read-only transaction on a connection that it has for itself; its rows go into a builder one
+ * by one as they arrive. (Travelling shared, all but those of the last query would be kept and come
+ * at once: 40 to 90 ms of work in one turn of the loop for 10,000 tables.) */
 #ifndef PGH_REST_CATALOG_LOAD_H
 #define PGH_REST_CATALOG_LOAD_H
 
