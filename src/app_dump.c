@@ -110,8 +110,13 @@ bool app_dump_schema(const struct conf_sources *sources, struct conf *conf, stru
     bool done = dump_init(&d, sources, conf, err);
     if (done) {
         read_config(&d);
-        struct db_pool *pool = db_pools_own(d.pools, &d.conf->databases[0]);
-        if (catalog_load_start(d.loop, pool, d.conf, &d.conf->databases[0], on_catalog, &d))
+        const struct conf_database *db = &d.conf->databases[0];
+        if (catalog_load_start(&(struct catalog_load_spec){.loop = d.loop,
+                                                           .pool = db_pools_own(d.pools, db),
+                                                           .conf = d.conf,
+                                                           .db = db,
+                                                           .done = on_catalog,
+                                                           .arg = &d}))
             loop_run(d.loop);
         done = d.catalog != NULL;
         if (done)

@@ -74,9 +74,14 @@ static void start_catalogs(void *arg)
     struct app *app = arg;
     for (unsigned i = 0; i < app->n_workers && !app->config_read; i++)
         loop_post(app->workers[i].loop, config_is_read, &app->workers[i]);
-    if (!app->config_read && atomic_load(&app->phase) == APP_RUNNING)
-        rest_catalogs_start(app->catalogs, app->workers[0].loop, app->workers[0].pools,
-                            &app_watch_ops, app);
+    struct err err;
+    if (!app->config_read && atomic_load(&app->phase) == APP_RUNNING &&
+        !rest_catalogs_start(app->catalogs, app->workers[0].loop, app->workers[0].pools,
+                             &app_watch_ops, app, &err)) {
+        log_crit("catalogs cannot be loaded: %s", err.message);
+        app->failed = true;
+        app_stop(app);
+    }
     app->config_read = true;
 }
 

@@ -1,8 +1,9 @@
-/* helpers: a few threads for what would block the loop: name lookup and libpq 15's PQcancel.
+/* helpers: a few threads for what would block the loop: name lookup, libpq 15's PQcancel, and
+ * making the snapshot of a big catalog.
  *
- * At most `threads` run at once, the rest waits in line; a thread ends when nothing waits. Private
- * to src/db; everything but `work` runs on the loop's thread. helpers_free does not wait for a
- * thread stuck in a lookup: the thread finishes alone and throws its result away. */
+ * At most `threads` run at once, the rest waits in line; a thread ends when nothing waits.
+ * Everything but `work` runs on the loop's thread. helpers_free does not wait for a thread stuck in
+ * a lookup: the thread finishes alone and throws its result away. */
 #ifndef PGH_DB_HELPERS_H
 #define PGH_DB_HELPERS_H
 

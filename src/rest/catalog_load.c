@@ -8,20 +8,26 @@
 #define LOAD_TIMEOUT_US (5 * 60 * 1000000ull)
 #define COLUMNS_MAX 16
 
+/* Life: the job runs and feeds the builder; then a helper has builder, catalog and err until
+ * on_built; or the job fails. Cancelled meanwhile, done is NULL and on_built only frees. */
 struct catalog_load {
     struct loop *loop;
-    struct db_job *job;
+    struct helpers *helpers;
+    struct db_job *job; /* NULL: it ended */
     struct catalog_builder *builder;
+    struct catalog *catalog; /* made of it */
     struct arena arena;
     void (*done)(void *arg, struct catalog *, const struct err *);
     void *arg;
     uint64_t started_us;
-    struct err err; /* of a row that was not understood */
+    struct err err; /* why there is no catalog; status 0: none */
 };
 
-static void load_free(struct catalog_load *l)
+static void load_free(void *arg)
 {
+    struct catalog_load *l = arg;
     catalog_builder_free(l->builder);
+    catalog_unref(l->catalog);
     arena_fini(&l->arena);
     free(l);
 }
@@ -68,23 +74,49 @@ static bool on_result(void *arg, size_t i, const struct db_result *result)
     return true;
 }
 
+/* ---- the end ---- */
+
+/* On the helper's thread. */
+static void build(void *arg)
+{
+    struct catalog_load *l = arg;
+    l->catalog = catalog_builder_finish(l->builder, &l->err);
+    catalog_builder_free(l->builder);
+    l->builder = NULL;
+}
+
+static void load_end(void *arg)
+{
+    struct catalog_load *l = arg;
+    struct catalog *catalog = l->catalog;
+    if (l->done) {
+        l->catalog = NULL;
+        if (catalog)
+            catalog->info.load_us = loop_now_us(l->loop) - l->started_us;
+        l->done(l->arg, catalog, &l->err);
+    }
+    load_free(l);
+}
+
 static void on_done(void *arg, const struct db_outcome *outcome)
 {
     struct catalog_load *l = arg;
-    struct catalog *catalog = NULL;
-    if (outcome->end == DB_DONE && l->err.status == 0) {
-        catalog = catalog_builder_finish(l->builder, &l->err);
-        if (catalog)
-            catalog->info.load_us = loop_now_us(l->loop) - l->started_us;
-    } else if (l->err.status == 0) {
+    l->job = NULL;
+    if (outcome->end != DB_DONE && l->err.status == 0)
         err_set(&l->err, 503, "PGRST002", "%s%s%s", outcome->error.code ? outcome->error.code : "",
                 outcome->error.code ? " " : "",
                 outcome->error.message ? outcome->error.message : "the catalog was not read");
+    if (l->err.status == 0 && l->helpers) {
+        helpers_run(l->helpers, &(struct helpers_job){
+                                    .work = build, .done = load_end, .drop = load_free, .arg = l});
+        return;
     }
-    l->job = NULL;
-    l->done(l->arg, catalog, &l->err);
-    load_free(l);
+    if (l->err.status == 0)
+        build(l);
+    load_end(l);
 }
+
+/* ---- the job ---- */
 
 static void fill(struct catalog_load *l, const struct conf *conf, const struct conf_database *db,
                  struct db_stmt *stmts)
@@ -105,36 +137,37 @@ static void fill(struct catalog_load *l, const struct conf *conf, const struct c
     }
 }
 
-struct catalog_load *catalog_load_start(struct loop *loop, struct db_pool *pool,
-                                        const struct conf *conf, const struct conf_database *db,
-                                        void (*done)(void *, struct catalog *, const struct err *),
-                                        void *arg)
+struct catalog_load *catalog_load_start(const struct catalog_load_spec *spec)
 {
     static const struct db_ops ops = {.on_result = on_result, .on_done = on_done};
     struct catalog_load *l = xcalloc(1, sizeof *l);
-    l->loop = loop;
-    l->done = done;
-    l->arg = arg;
+    l->loop = spec->loop;
+    l->helpers = spec->helpers;
+    l->done = spec->done;
+    l->arg = spec->arg;
     l->builder = catalog_builder_new();
-    l->started_us = loop_now_us(loop);
+    l->started_us = loop_now_us(l->loop);
     arena_init(&l->arena, 1024 * 1024);
     struct db_stmt *stmts = arena_array(&l->arena, CATALOG_QUERIES, sizeof *stmts);
     if (stmts)
-        fill(l, conf, db, stmts);
-    struct db_job_spec spec = {.stmts = stmts,
-                               .n = stmts ? CATALOG_QUERIES : 0,
-                               .travel = DB_EXCLUSIVE,
-                               .in_transaction = true,
-                               .read_only = true,
-                               .stream_rows = true,
-                               .timeout_us = LOAD_TIMEOUT_US};
-    l->job = db_submit(pool, &spec, &ops, l);
+        fill(l, spec->conf, spec->db, stmts);
+    struct db_job_spec job = {.stmts = stmts,
+                              .n = stmts ? CATALOG_QUERIES : 0,
+                              .travel = DB_EXCLUSIVE,
+                              .in_transaction = true,
+                              .read_only = true,
+                              .stream_rows = true,
+                              .timeout_us = LOAD_TIMEOUT_US};
+    l->job = db_submit(spec->pool, &job, &ops, l);
     return l;
 }
 
 void catalog_load_cancel(struct catalog_load *l)
 {
-    if (l->job)
-        db_cancel(l->job);
+    if (!l->job) {
+        l->done = NULL; /* the helper has it */
+        return;
+    }
+    db_cancel(l->job);
     load_free(l);
 }

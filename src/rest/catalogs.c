@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "db/helpers.h"
 #include "rest/catalog_load.h"
 #include "rest/catalog_private.h"
 #include "util/log.h"
@@ -41,6 +42,7 @@ struct rest_catalogs {
     /* worker 0 */
     struct conf *conf;
     struct loop *loop;
+    struct helpers *helpers; /* one thread, for what would hold up the loop */
     struct db_pools *pools;
     struct rest_catalogs_ops ops;
     void *arg;
@@ -102,6 +104,37 @@ void rest_catalogs_free(struct rest_catalogs *c)
     free(c);
 }
 
+/* ---- giving back memory: a helper's thread ---- */
+
+struct leaving {
+    struct catalog *old;
+};
+
+static void drop_leaving(void *arg)
+{
+    struct leaving *l = arg;
+    catalog_unref(l->old);
+    free(l);
+}
+
+/* Rows of a load and old snapshots are tens of megabytes with big catalogs. */
+static void leave(void *arg)
+{
+    struct leaving *l = arg;
+    catalog_unref(l->old); /* a request that still has it frees it */
+    l->old = NULL;
+    malloc_trim(0);
+}
+
+static void let_leave(struct rest_catalogs *c, struct catalog *old)
+{
+    struct leaving *l = xcalloc(1, sizeof *l);
+    l->old = old;
+    helpers_run(
+        c->helpers,
+        &(struct helpers_job){.work = leave, .done = drop_leaving, .drop = drop_leaving, .arg = l});
+}
+
 /* ---- loading: worker 0 ---- */
 
 static void load(struct slot *s);
@@ -129,10 +162,8 @@ static void publish(struct slot *s, struct catalog *catalog)
         c->stats.failures++;
     }
     pthread_mutex_unlock(&c->lock);
-    catalog_unref(old);
     if (catalog)
-        malloc_trim(
-            0); /* rows of the load and the old snapshot: tens of megabytes of big catalogs */
+        let_leave(c, old);
 }
 
 static void loaded(void *arg, struct catalog *catalog, const struct err *err)
@@ -181,7 +212,13 @@ static void load(struct slot *s)
         return;
     }
     loop_timer_stop(&s->retry);
-    s->load = catalog_load_start(c->loop, db_pools_own(c->pools, db), c->conf, db, loaded, s);
+    s->load = catalog_load_start(&(struct catalog_load_spec){.loop = c->loop,
+                                                             .helpers = c->helpers,
+                                                             .pool = db_pools_own(c->pools, db),
+                                                             .conf = c->conf,
+                                                             .db = db,
+                                                             .done = loaded,
+                                                             .arg = s});
 }
 
 /* ---- a further database's end, when nobody asks for it: worker 0 ---- */
@@ -205,7 +242,6 @@ static void slot_end(struct slot *s)
     log_info("database %s: its catalog is forgotten, nobody used it", s->name);
     if (c->ops.on_ended)
         c->ops.on_ended(c->arg, conf_database(c->conf, str_of(s->name)));
-    malloc_trim(0);
 }
 
 /* Whoever asks from now on wants it anew. */
@@ -235,11 +271,12 @@ static void on_idle(void *arg)
         if (wanted && left == 0)
             old = take_away(s);
         pthread_mutex_unlock(&c->lock);
-        catalog_unref(old);
-        if (wanted && left == 0)
+        if (wanted && left == 0) {
+            let_leave(c, old);
             slot_end(s);
-        else if (wanted && (next == 0 || left < next))
+        } else if (wanted && (next == 0 || left < next)) {
             next = left;
+        }
     }
     if (next)
         loop_timer_set(&c->idle, next);
@@ -251,9 +288,12 @@ static void slot_start(struct rest_catalogs *c, struct slot *s)
     load(s);
 }
 
-void rest_catalogs_start(struct rest_catalogs *c, struct loop *loop, struct db_pools *pools,
-                         const struct rest_catalogs_ops *ops, void *arg)
+bool rest_catalogs_start(struct rest_catalogs *c, struct loop *loop, struct db_pools *pools,
+                         const struct rest_catalogs_ops *ops, void *arg, struct err *err)
 {
+    c->helpers = helpers_new(loop, 1, err);
+    if (!c->helpers)
+        return false;
     c->loop = loop;
     c->pools = pools;
     c->ops = *ops;
@@ -264,6 +304,7 @@ void rest_catalogs_start(struct rest_catalogs *c, struct loop *loop, struct db_p
     pthread_mutex_lock(&c->lock);
     c->asked = loop;
     pthread_mutex_unlock(&c->lock);
+    return true;
 }
 
 void rest_catalogs_stop(struct rest_catalogs *c)
@@ -281,6 +322,8 @@ void rest_catalogs_stop(struct rest_catalogs *c)
             catalog_load_cancel(s->load);
         s->load = NULL;
     }
+    helpers_free(c->helpers);
+    c->helpers = NULL;
     c->loop = NULL;
 }
 
