@@ -25,7 +25,7 @@ struct helpers {
     pthread_mutex_t lock; /* guards everything below */
     struct line waiting, finished;
     unsigned threads, threads_max;
-    int fd; /* eventfd: finished is not empty */
+    int fd; /* eventfd: finished is not empty; -1 once closed */
     bool closed;
 };
 
@@ -93,8 +93,6 @@ struct helpers *helpers_new(struct loop *loop, unsigned threads, struct err *err
 
 static void destroy(struct helpers *h)
 {
-    if (h->fd >= 0)
-        close(h->fd);
     pthread_mutex_destroy(&h->lock);
     free(h);
 }
@@ -116,6 +114,9 @@ void helpers_free(struct helpers *h)
         event_free(h->ev);
     pthread_mutex_lock(&h->lock);
     h->closed = true;
+    if (h->fd >= 0) /* here, not by the last thread: the loop may still have it in its changelist */
+        close(h->fd);
+    h->fd = -1;
     drop_all(&h->waiting);
     drop_all(&h->finished);
     bool last = h->threads == 0;
