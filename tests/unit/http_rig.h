@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -29,7 +30,7 @@ struct rig {
     unsigned port;
     int listen_fd;
     int streams[64]; /* sockets taken over */
-    unsigned n_streams;
+    _Atomic unsigned n_streams;
     _Atomic unsigned gone, closed, finished, sink_bytes, ran;
     _Atomic bool hold; /* endpoints that wait: until this is false */
     struct http_req *paused;
@@ -89,6 +90,30 @@ static inline void rig_stop(void)
     close(rig.listen_fd);
     loop_free(rig.loop);
     conf_unref(rig.conf);
+}
+
+struct rig_count {
+    unsigned n;
+    sem_t done;
+};
+
+static inline void rig_count(void *arg)
+{
+    struct rig_count *c = arg;
+    c->n = http_server_connections(rig.server);
+    sem_post(&c->done);
+}
+
+/* As the loop's thread counts them. */
+static inline unsigned rig_connections(void)
+{
+    struct rig_count c;
+    sem_init(&c.done, 0, 0);
+    loop_post(rig.loop, rig_count, &c);
+    while (sem_wait(&c.done) != 0)
+        continue;
+    sem_destroy(&c.done);
+    return c.n;
 }
 
 /* --- client --- */

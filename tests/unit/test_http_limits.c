@@ -133,7 +133,7 @@ static void turns_away_above_the_limit(void **state)
         hear_free(&h);
     }
     close(fds[0]);
-    eventually(http_server_connections(rig.server) == 2);
+    eventually(rig_connections() == 2);
     assert_status("GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n", 200);
     close(fds[1]);
     close(fds[2]);
@@ -193,7 +193,7 @@ static void leaks_no_descriptors(void **state)
             say(fd, "GET /hel");
         close(fd);
     }
-    eventually(http_server_connections(rig.server) == 0);
+    eventually(rig_connections() == 0);
     eventually(open_fds() <= before);
 }
 
@@ -540,14 +540,14 @@ static void ends_gracefully(void **state)
     assert_true(now_s() - began < 3);
     hear_free(&h);
     close(half);
-    eventually(http_server_connections(rig.server) == 1);
+    eventually(rig_connections() == 1);
     rig.hold = false;
     h = hear_all(busy);
     assert_int_equal(status_of(&h), 200);
     assert_true(has(&h, "Connection: close\r\n"));
     assert_int_equal(h.end, HEAR_EOF);
     hear_free(&h);
-    eventually(http_server_connections(rig.server) == 0);
+    eventually(rig_connections() == 0);
     close(idle);
     close(busy);
 }
@@ -598,7 +598,7 @@ static void counts_what_it_did(void **state)
     struct buf out;
     assert_status("GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n", 200);
     assert_status("GET /nothing HTTP/1.1\r\n" HOST CLOSE "\r\n", 404);
-    eventually(http_server_connections(rig.server) == 0);
+    eventually(rig_connections() == 0);
     buf_init(&out, 1 << 20);
     http_servers_metrics(&rig.server, 1, &out);
     buf_char(&out, '\0');
