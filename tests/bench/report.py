@@ -1,0 +1,36 @@
+"""What `make bench` prints: the figures of all cases, and how many times the one is the other."""
+
+
+def cell(value, form, width):
+    return (form % value if value is not None else '-').rjust(width)
+
+
+def show_requests(results):
+    print(f"\n{'':32s}{'requests/s':>11s}{'p50 ms':>9s}{'p99 ms':>9s}{'CPU us':>8s}{'RSS MB':>8s}{'errors':>8s}")
+    for r in results:
+        print(f"{r['case']:32s}{r['rps']:11d}{cell(r['p50_ms'], '%.2f', 9)}{cell(r['p99_ms'], '%.2f', 9)}"
+              f"{cell(r['cpu_us'], '%.1f', 8)}{cell(r['rss_mb'], '%.1f', 8)}{r['errors']:8d}")
+
+
+def show(results, idle):
+    by_name = {r['case']: r for r in results}
+    ratios = {}
+
+    def ratio(label, a, b, key):
+        if a in by_name and b in by_name and by_name[b][key]:
+            ratios[label] = round(by_name[a][key] / by_name[b][key], 2)
+    show_requests(results)
+    ratio('sql open: CPU, times the floor', 'sql open', 'floor', 'cpu_us')
+    ratio('sql login: CPU, times the floor', 'sql login', 'floor', 'cpu_us')
+    ratio('rest read: CPU, times the floor', 'rest read', 'floor', 'cpu_us')
+    ratio('rest 100 rows: CPU, times its floor', 'rest 100 rows', 'floor 100 rows', 'cpu_us')
+    ratio('rest insert: CPU, times its floor', 'rest insert', 'floor insert', 'cpu_us')
+    ratio('sql open: rate, times fastify', 'sql open', 'fastify sql', 'rps')
+    ratio('rest read: rate, times fastify', 'rest read', 'fastify read', 'rps')
+    ratio('sql login: rate, of pgbench', 'sql login', 'pgbench read', 'rps')
+    ratio('sql open, reset: rate, of pgbench', 'sql open, reset', 'pgbench read and reset', 'rps')
+    ratio('rest read: rate, of pgbench', 'rest read', 'pgbench read', 'rps')
+    print()
+    for label, value in (ratios | idle).items():
+        print(f'{label:44s}{value:7.2f}')
+    return ratios
