@@ -1,15 +1,18 @@
 """Measures pghttpd beside its bounds and peers on one PostgreSQL; run by `make bench` (BENCH="options" passes options).
 
 Every case runs SECONDS at a time, all cases in turn, ROUNDS times, so that a slow minute of the machine hits all alike;
-the figures are medians over the rounds (CPU: all rounds together). 32 connections, random keys, one worker.
-Writes build/bench/results.json.
+the figures are medians over the rounds (CPU: all rounds together). 32 connections, random keys, one worker; 1,000 event
+streams. Writes build/bench/results.json.
 
   pgbench ...   no HTTP: what PostgreSQL itself gives to one pgbench thread
   floor ...     tests/bench/floor.c: the same libraries without any feature; the bar is twice its CPU. Of three
                 statements: a point read, 100 rows that PostgreSQL makes JSON of, an insert
   fastify ...   fastify and pg on Node.js, what one would write otherwise
+  pg_eventserv  (WebSockets) when it is on PATH
 
-To add a row: a line in cases(). How servers are started: servers.py; what a case is: loads.py."""
+  event ...     20 events a second, each to all streams;  events in bursts: a transaction of 100 a second
+
+To add a row: a line in cases(). How servers are started: servers.py; what a case is: loads.py, events.py."""
 import argparse
 import base64
 import hashlib
@@ -22,6 +25,7 @@ import sys
 import time
 
 import servers
+from events import Events
 from loads import KEYS, Load, Pgbench
 from report import show
 
@@ -43,6 +47,7 @@ analyze accounts; checkpoint;
 FLOORS = [['floor'],
           ['floor 100 rows', 'select json_agg(t) from (select * from accounts where id >= $1::int order by id limit 100) t'],
           ['floor insert', 'insert into entries (account, amount) values ($1::int, 5) returning 1']]
+EVENTS = [['event', 20], ['events in bursts', 100, '-b', '100']]
 RESET = """\\set id random(1, %d)
 CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES;
 """ % KEYS
@@ -88,6 +93,19 @@ def cases(started):
     basic = ('-H', 'Authorization: Basic ' + base64.b64encode(b'bench:bench').decode())
     yield Load('sql login', login, '/sql', *post, *basic, '-b', body)
 
+    yield from event_cases(uri)
+
+
+def event_cases(uri):
+    peers = {'fastify': (servers.fastify,),
+             'pg_eventserv': (servers.pg_eventserv, '-w'),
+             'pghttpd': (lambda name, uri: servers.pghttpd(name, uri, '--listen-access', 'open'),)}
+    if not servers.installed('pg_eventserv', "CrunchyData's pg_eventserv (`go build`)"):
+        del peers['pg_eventserv']
+    for kind, rate, *burst in EVENTS:
+        for peer, (start, *options) in peers.items():
+            yield Events(f'{kind}: {peer}', lambda start=start, peer=peer: start(peer + '-events', uri), rate, *burst, *options)
+
 
 def start_up(uri):
     """Milliseconds from exec to the first ready answer, and resident memory then."""
@@ -117,10 +135,11 @@ def main(args):
     finally:
         for server in started:
             server.stop()
-    results = [case.result() for case in todo]
-    ratios = show(results, idle)
+    results = [case.result() for case in todo if not isinstance(case, Events)]
+    events = [case.result() for case in todo if isinstance(case, Events)]
+    ratios = show(results, events, idle)
     with open('build/bench/results.json', 'w') as f:
-        json.dump({'results': results, 'ratios': ratios, 'idle': idle, 'cores': os.cpu_count()} | vars(args), f, indent=1)
+        json.dump({'results': results, 'events': events, 'ratios': ratios, 'idle': idle, 'cores': os.cpu_count()} | vars(args), f, indent=1)
     bad = [r['case'] for r in results if r['errors']]
     if bad:
         raise SystemExit('errors in: ' + ', '.join(bad))
@@ -130,5 +149,6 @@ parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
 parser.add_argument('--seconds', type=float, default=3)
 parser.add_argument('--rounds', type=int, default=3)
 parser.add_argument('--connections', type=int, default=32)
+parser.add_argument('--streams', type=int, default=1000)
 parser.add_argument('--only', help='regular expression on the names of the cases')
 main(parser.parse_args())

@@ -12,14 +12,23 @@ def show_requests(results):
               f"{cell(r['cpu_us'], '%.1f', 8)}{cell(r['rss_mb'], '%.1f', 8)}{r['errors']:8d}")
 
 
-def show(results, idle):
-    by_name = {r['case']: r for r in results}
+def show_events(events):
+    print(f"\n{'':32s}{'':3s}{'p50 ms':>9s}{'p99 ms':>9s}{'CPU us':>8s}{'RSS MB':>8s}{'KB each':>8s}")
+    for r in events:
+        print(f"{r['case']:32s}{'':3s}{r['p50_ms']:9.2f}{r['p99_ms']:9.2f}{r['cpu_us']:8.2f}{r['rss_mb']:8.1f}{r['stream_kb']:8.2f}")
+
+
+def show(results, events, idle):
+    by_name = {r['case']: r for r in results + events}
     ratios = {}
 
     def ratio(label, a, b, key):
         if a in by_name and b in by_name and by_name[b][key]:
             ratios[label] = round(by_name[a][key] / by_name[b][key], 2)
-    show_requests(results)
+    if results:
+        show_requests(results)
+    if events:
+        show_events(events)
     ratio('sql open: CPU, times the floor', 'sql open', 'floor', 'cpu_us')
     ratio('sql login: CPU, times the floor', 'sql login', 'floor', 'cpu_us')
     ratio('rest read: CPU, times the floor', 'rest read', 'floor', 'cpu_us')
@@ -30,6 +39,9 @@ def show(results, idle):
     ratio('sql login: rate, of pgbench', 'sql login', 'pgbench read', 'rps')
     ratio('sql open, reset: rate, of pgbench', 'sql open, reset', 'pgbench read and reset', 'rps')
     ratio('rest read: rate, of pgbench', 'rest read', 'pgbench read', 'rps')
+    for kind in ('event', 'events in bursts'):
+        for peer in ('fastify', 'pg_eventserv'):
+            ratio(f'{kind}: CPU of {peer}, times ours', f'{kind}: {peer}', f'{kind}: pghttpd', 'cpu_us')
     print()
     for label, value in (ratios | idle).items():
         print(f'{label:44s}{value:7.2f}')

@@ -1,9 +1,11 @@
 """The servers that `make bench` measures: how each is started, when it is ready, what it costs."""
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 
@@ -19,8 +21,8 @@ def free_port():
 class Server:
     """Started, and ready: `ready` is a URL that answers 200 then."""
 
-    def __init__(self, name, argv, port, ready):
-        env = {k: v for k, v in os.environ.items() if not k.startswith('PG')}
+    def __init__(self, name, argv, port, ready, **more_env):
+        env = {k: v for k, v in os.environ.items() if not k.startswith('PG')} | more_env
         self.name, self.port = name, port
         self.log = open(f'build/bench/{name}.log', 'w')
         self.proc = subprocess.Popen(argv, env=env, stdout=self.log, stderr=self.log)
@@ -55,6 +57,14 @@ class Server:
             return int(re.search(r'VmRSS:\s+(\d+)', f.read()).group(1)) / 1024
 
 
+def installed(program, what):
+    """Whether a peer is on PATH; if not, its rows are left out."""
+    if shutil.which(program):
+        return True
+    print(f'bench: no rows of {program}: put {what} on PATH', file=sys.stderr)
+    return False
+
+
 def pghttpd(name, uri, *settings):
     port, admin = free_port(), free_port()
     return Server(name, ['build/release/pghttpd', '--server-port', str(port), '--admin-server-port', str(admin), '--db-uri', uri,
@@ -69,3 +79,9 @@ def floor(name, uri, *sql):
 def fastify(name, uri):
     port = free_port()
     return Server(name, ['node', 'build/bench/fastify/server.js', str(port), uri], port, f'http://127.0.0.1:{port}/read?id=1')
+
+
+def pg_eventserv(name, uri):
+    port = free_port()
+    return Server(name, ['pg_eventserv'], port, f'http://127.0.0.1:{port}/', DATABASE_URL=uri, ES_HTTPHOST='127.0.0.1',
+                  ES_HTTPPORT=str(port))

@@ -4,14 +4,21 @@
  * *writer* a wake-up of another core for each event, so it naps for a millisecond instead and takes
  * what has come; a socket is looked at once for each event (edge-triggered).
  *
- *   sse_load PORT STREAMS hold                 opens them, prints "ready", holds until stdin ends
- *   sse_load PORT STREAMS event ROUNDS         one POST /notify a round; time until all have it
- *   sse_load PORT STREAMS rate PER_S SECONDS   that many a second; all must get all of them in
- * order
+ *   sse_load [options] PORT STREAMS hold       opens them, prints "ready", holds until stdin ends
+ *   sse_load [options] PORT STREAMS event ROUNDS         an event a round; time until all have it
+ *   sse_load [options] PORT STREAMS rate PER_S SECONDS   that many a second; all must get all of
+ * them in order
  *
- * Streams listen to the channel "load", or with CHANNELS=n in the environment to load_0 ... by
- * turns (then only hold makes sense). Connections come from 127.0.0.1 and, past 14,000, from
- * 127.0.0.2 and so on. Prints key=value lines; exit 1 when something did not arrive. */
+ *   -p PATH     what to ask for (/listen/load)
+ *   -w          WebSockets: an event is a text frame of its number; pings are not answered
+ *   -e COMMAND  an event is a line of SQL to this command (psql); else a POST /notify/load to PORT
+ *   -b EVENTS   rate: in bursts of so many (1), each a transaction of -e's
+ *   -g          runs once for each line on stdin
+ *
+ * With CHANNELS=n in the environment streams listen to PATH_0 ... PATH_n-1 by turns (then only hold
+ * makes sense). The first stream is opened alone, since some servers begin to LISTEN with it.
+ * Connections come from 127.0.0.1 and, past 14,000, from 127.0.0.2 and so on. Prints key=value
+ * lines; exit 1 when something did not arrive. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,14 +39,22 @@
 #define TAIL 64
 #define NAP_US 1000
 #define PIECE 65536 /* bytes in one read */
+#define EVENTS_MAX (1u << 20)
 
 struct stream {
     int fd;
-    bool open;
-    uint32_t next; /* number of the next event */
+    bool answered, open; /* there is a first byte, and a whole head */
+    uint32_t next;       /* number of the next event */
     size_t tail_n;
-    char tail[TAIL]; /* an unfinished number at the end of what was read */
+    char tail[TAIL]; /* the unfinished end of what was read */
 };
+
+static struct {
+    const char *path;
+    FILE *sender; /* of -e */
+    unsigned burst;
+    bool websocket, again;
+} opt = {.path = "/listen/load", .burst = 1};
 
 static struct stream *streams;
 static unsigned n_streams, n_open, n_closed;
@@ -47,7 +62,8 @@ static int ep, poster = -1;
 static uint16_t port;
 static uint64_t *latency; /* microseconds of each arrival, for the quantiles */
 static size_t n_latency, cap_latency;
-static uint64_t sent_at[1 << 20], arrived, disorder;
+static uint64_t sent_at[EVENTS_MAX], arrived, disorder;
+static uint32_t number; /* of the next event */
 
 static uint64_t now_us(void)
 {
@@ -82,13 +98,15 @@ static int dial(unsigned address)
 
 static void open_stream(unsigned i, unsigned channels)
 {
-    char request[200];
+    static const char upgrade[] = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+                                  "Sec-WebSocket-Version: 13\r\n"
+                                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    char request[400], channel[16] = "";
     struct stream *s = &streams[i];
-    int n = channels
-                ? snprintf(request, sizeof request,
-                           "GET /listen/load_%u HTTP/1.1\r\nHost: localhost\r\n\r\n", i % channels)
-                : snprintf(request, sizeof request,
-                           "GET /listen/load HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    if (channels)
+        snprintf(channel, sizeof channel, "_%u", i % channels);
+    int n = snprintf(request, sizeof request, "GET %s%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n",
+                     opt.path, channel, opt.websocket ? upgrade : "");
     s->fd = dial(i / PER_ADDRESS);
     if (write(s->fd, request, (size_t)n) != n)
         die("write");
@@ -97,20 +115,28 @@ static void open_stream(unsigned i, unsigned channels)
     epoll_ctl(ep, EPOLL_CTL_ADD, s->fd, &e);
 }
 
-static void note(struct stream *s, uint32_t number, uint64_t now)
+static void note(struct stream *s, uint32_t event, uint64_t now)
 {
-    if (number != s->next)
+    if (event != s->next || event >= number) {
         disorder++;
-    s->next = number + 1;
+        return;
+    }
+    s->next++;
     arrived++;
     if (n_latency < cap_latency)
-        latency[n_latency++] = now - sent_at[number];
+        latency[n_latency++] = now - sent_at[event];
 }
 
-static void scan(struct stream *s, const char *p, size_t n)
+static void keep(struct stream *s, const char *p, const char *end)
+{
+    s->tail_n = (size_t)(end - p) < TAIL ? (size_t)(end - p) : TAIL;
+    memcpy(s->tail, end - s->tail_n, s->tail_n);
+}
+
+static void scan_events(struct stream *s, const char *p, const char *end)
 {
     static const char key[] = "\"payload\":\"";
-    const char *end = p + n, *at;
+    const char *at;
     uint64_t now = now_us();
     while ((at = memmem(p, (size_t)(end - p), key, sizeof key - 1))) {
         const char *digits = at + sizeof key - 1, *q = memchr(digits, '"', (size_t)(end - digits));
@@ -121,8 +147,52 @@ static void scan(struct stream *s, const char *p, size_t n)
         note(s, (uint32_t)strtoul(digits, NULL, 10), now);
         p = q;
     }
-    s->tail_n = (size_t)(end - p) < TAIL ? (size_t)(end - p) : TAIL;
-    memcpy(s->tail, end - s->tail_n, s->tail_n);
+    keep(s, p, end);
+}
+
+/* Frames of servers are not masked; a number or a ping is shorter than 126 bytes. */
+static void scan_frames(struct stream *s, const char *p, const char *end)
+{
+    uint64_t now = now_us();
+    while (end - p >= 2) {
+        char kind = p[0] & 15, text[TAIL] = "";
+        size_t len = (size_t)p[1] & 127;
+        if (len >= TAIL - 2 || kind == 8) { /* not ours, or the server says goodbye */
+            n_closed++;
+            return;
+        }
+        if ((size_t)(end - p) < 2 + len)
+            break;
+        memcpy(text, p + 2, len);
+        if (kind == 1)
+            note(s, (uint32_t)strtoul(text, NULL, 10), now);
+        p += 2 + len;
+    }
+    keep(s, p, end);
+}
+
+static void scan(struct stream *s, const char *p, const char *end)
+{
+    if (opt.websocket)
+        scan_frames(s, p, end);
+    else
+        scan_events(s, p, end);
+}
+
+static void read_head(struct stream *s, const char *p, const char *end)
+{
+    const char *status = opt.websocket ? "HTTP/1.1 101" : "HTTP/1.1 200";
+    const char *empty_line = memmem(p, (size_t)(end - p), "\r\n\r\n", 4);
+    if (!s->answered && ((size_t)(end - p) < strlen(status) || memcmp(p, status, strlen(status))))
+        n_closed++;
+    s->answered = true;
+    if (!empty_line) {
+        keep(s, p, end);
+        return;
+    }
+    s->open = true;
+    n_open++;
+    scan(s, empty_line + 4, end);
 }
 
 /* False when there is nothing more to read. */
@@ -138,17 +208,11 @@ static bool read_some(struct stream *s)
         close(s->fd);
         return false;
     }
-    size_t have = s->tail_n + (size_t)n;
-    if (!s->open && memmem(buffer, have, ": ok\n", 5)) {
-        if (!memmem(buffer, have, " 200 ", 5))
-            n_closed++;
-        s->open = true;
-        n_open++;
-    }
+    const char *end = buffer + s->tail_n + n;
     if (s->open)
-        scan(s, buffer, have);
+        scan(s, buffer, end);
     else
-        s->tail_n = 0;
+        read_head(s, buffer, end);
     return n == PIECE;
 }
 
@@ -179,21 +243,40 @@ static void turn(uint64_t us)
     }
 }
 
-static void notify(uint32_t number)
+static void notify(void)
 {
     char request[200], body[20];
-    int b = snprintf(body, sizeof body, "%u", number);
+    if (number == EVENTS_MAX)
+        exit(2);
+    sent_at[number] = now_us();
+    if (opt.sender) {
+        fprintf(opt.sender, "notify load, '%u';\n", number++);
+        return;
+    }
+    int b = snprintf(body, sizeof body, "%u", number++);
     int n = snprintf(
         request, sizeof request,
         "POST /notify/load HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", b, body);
-    sent_at[number] = now_us();
     if (write(poster, request, (size_t)n) != n)
         die("notify");
 }
 
-static bool drain(uint64_t target, uint64_t patience_us)
+static void notify_burst(unsigned n)
 {
-    uint64_t end = now_us() + patience_us;
+    if (opt.sender && n > 1)
+        fputs("begin;\n", opt.sender);
+    for (unsigned i = 0; i < n; i++)
+        notify();
+    if (opt.sender && n > 1)
+        fputs("commit;\n", opt.sender);
+    if (opt.sender && fflush(opt.sender))
+        die("notify");
+}
+
+/* Reads until all streams have all events. */
+static bool drain(uint64_t patience_us)
+{
+    uint64_t end = now_us() + patience_us, target = (uint64_t)number * n_streams;
     while (arrived < target && now_us() < end && n_closed == 0)
         turn(1000);
     return arrived >= target;
@@ -220,10 +303,10 @@ static bool run_event(unsigned rounds)
 {
     uint64_t worst = 0;
     for (unsigned i = 0; i < rounds; i++) {
-        notify(i);
-        if (!drain((uint64_t)n_streams * (i + 1), 5000000))
+        notify_burst(1);
+        if (!drain(5000000))
             return false;
-        uint64_t took = now_us() - sent_at[i];
+        uint64_t took = now_us() - sent_at[number - 1];
         printf("round_ms=%.2f\n", (double)took / 1000);
         worst = took > worst ? took : worst;
         for (uint64_t end = now_us() + 50000; now_us() < end;)
@@ -235,16 +318,16 @@ static bool run_event(unsigned rounds)
 
 static bool run_rate(unsigned rate, unsigned seconds)
 {
-    uint32_t number = 0, total = rate * seconds;
+    uint32_t first = number, total = rate * seconds;
     uint64_t began = now_us();
-    while (number < total) {
-        uint64_t due = (now_us() - began) * rate / 1000000 + 1;
-        while (number < due && number < total)
-            notify(number++);
+    while (number - first < total) {
+        uint64_t due = (now_us() - began) * rate / 1000000 / opt.burst * opt.burst + opt.burst;
+        while (number - first < due && number - first < total)
+            notify_burst(opt.burst);
         turn(200);
     }
     uint64_t sent = now_us() - began;
-    bool all = drain((uint64_t)total * n_streams, 10000000);
+    bool all = drain(10000000);
     printf("events=%u\nsent_s=%.3f\nall_s=%.3f\n", total, (double)sent / 1e6,
            (double)(now_us() - began) / 1e6);
     return all;
@@ -263,17 +346,24 @@ static void hold(void)
     }
 }
 
+static void wait_open(unsigned n, uint64_t until)
+{
+    while (n_open < n && n_closed == 0 && now_us() < until)
+        turn(10000);
+}
+
 static void open_all(void)
 {
     const char *channels = getenv("CHANNELS");
-    uint64_t began = now_us();
+    uint64_t began = now_us(), until = began + 60000000;
     for (unsigned i = 0; i < n_streams; i++) {
         open_stream(i, channels ? (unsigned)strtoul(channels, NULL, 10) : 0);
+        if (i == 0)
+            wait_open(1, until);
         if (i % 100 == 99)
             turn(0);
     }
-    while (n_open < n_streams && n_closed == 0 && now_us() - began < 60000000)
-        turn(10000);
+    wait_open(n_streams, until);
     printf("opened=%u\nopen_s=%.3f\n", n_open, (double)(now_us() - began) / 1e6);
     if (n_open < n_streams) {
         printf("closed=%u\n", n_closed);
@@ -281,11 +371,69 @@ static void open_all(void)
     }
 }
 
+static bool run(const char *mode, unsigned a, unsigned b)
+{
+    bool ok = true;
+    n_latency = 0;
+    if (strcmp(mode, "hold") == 0)
+        hold();
+    else
+        ok = strcmp(mode, "event") == 0 ? run_event(a) : run_rate(a, b);
+    print_latency();
+    printf("arrived=%" PRIu64 "\ndisorder=%" PRIu64 "\nclosed=%u\n", arrived, disorder, n_closed);
+    fflush(stdout);
+    return ok && disorder == 0 && n_closed == 0;
+}
+
+/* False at the end of stdin. Streams are read meanwhile: some servers ping. */
+static bool wait_for_line(void)
+{
+    struct pollfd p = {.fd = 0, .events = POLLIN};
+    char byte = 0;
+    while (byte != '\n') {
+        turn(10000);
+        if (poll(&p, 1, 0) > 0 && read(0, &byte, 1) <= 0)
+            return false;
+    }
+    return true;
+}
+
+static int options(int argc, char **argv)
+{
+    int o;
+    while ((o = getopt(argc, argv, "p:we:b:g")) != -1) {
+        switch (o) {
+        case 'p': opt.path = optarg; break;
+        case 'w': opt.websocket = true; break;
+        case 'b': opt.burst = (unsigned)strtoul(optarg, NULL, 10); break;
+        case 'g': opt.again = true; break;
+        case 'e':
+            opt.sender = popen(optarg, "w");
+            if (!opt.sender)
+                die(optarg);
+            break;
+        default: return argc;
+        }
+    }
+    return optind;
+}
+
+/* Where POSTs go; the answers are read so that they do not fill the socket. */
+static void open_poster(void)
+{
+    poster = dial(0);
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL};
+    epoll_ctl(ep, EPOLL_CTL_ADD, poster, &e);
+}
+
 int main(int argc, char **argv)
 {
     struct rlimit files;
+    int first = options(argc, argv) - 1;
+    argc -= first;
+    argv += first;
     if (argc < 4)
-        return 2;
+        return fprintf(stderr, "usage: sse_load [options] PORT STREAMS hold|event|rate ...\n"), 2;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
@@ -296,21 +444,21 @@ int main(int argc, char **argv)
     cap_latency = 4u << 20;
     latency = calloc(cap_latency, sizeof *latency);
     streams = calloc(n_streams, sizeof *streams);
-    ep = epoll_create1(0);
+    ep = epoll_create1(EPOLL_CLOEXEC);
     if (!latency || !streams || ep < 0)
         die("memory");
     open_all();
-    poster = dial(0);
-    struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL};
-    epoll_ctl(ep, EPOLL_CTL_ADD, poster, &e);
+    if (!opt.sender)
+        open_poster();
     puts("ready");
     fflush(stdout);
     bool ok = true;
-    if (strcmp(argv[3], "hold") == 0)
-        hold();
+    if (opt.again)
+        while (ok && wait_for_line())
+            ok = run(argv[3], a, b);
     else
-        ok = strcmp(argv[3], "event") == 0 ? run_event(a) : run_rate(a, b);
-    print_latency();
-    printf("arrived=%" PRIu64 "\ndisorder=%" PRIu64 "\nclosed=%u\n", arrived, disorder, n_closed);
-    return ok && disorder == 0 && n_closed == 0 ? 0 : 1;
+        ok = run(argv[3], a, b);
+    if (opt.sender)
+        pclose(opt.sender);
+    return ok ? 0 : 1;
 }

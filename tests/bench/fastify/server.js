@@ -15,4 +15,5 @@ fastify.post('/sql', async (request) => {
   const { rows, rowCount, command } = await pool.query({ name: query, text: query, values: params })
   return { rows, rowCount, command }
 })
+fastify.register(require('./listen'), { connectionString: process.argv[3] })
 fastify.listen({ port: Number(process.argv[2]), host: '127.0.0.1' })
