@@ -8,7 +8,7 @@ streams. Writes build/bench/results.json.
   floor ...     tests/bench/floor.c: the same libraries without any feature; the bar is twice its CPU. Of three
                 statements: a point read, 100 rows that PostgreSQL makes JSON of, an insert
   fastify ...   fastify and pg on Node.js, what one would write otherwise
-  pg_eventserv  (WebSockets) when it is on PATH
+  postgrest ... and pg_eventserv (WebSockets): when they are on PATH
 
   event ...     20 events a second, each to all streams;  events in bursts: a transaction of 100 a second
 
@@ -65,10 +65,17 @@ def cases(started):
     uri = f"postgresql://bench:bench@127.0.0.1:{os.environ['CLUSTER_PORT']}/postgres"
     body = json.dumps({'query': READ, 'params': ['{}']})
     post = ('-m', 'POST', '-H', 'Content-Type: application/json')
+    token = ('-H', 'Authorization: Bearer ' + jwt({'role': 'web_user', 'sub': '42', 'exp': int(time.time()) + 36000}))
 
     def up(server):
         started.append(server)
         return server
+
+    def rest(server, path, name):
+        yield Load(name + ' read', server, path + '/accounts?id=eq.{}', *token)
+        yield Load(name + ' read, anonymous', server, path + '/accounts?id=eq.{}')
+        yield Load(name + ' 100 rows', server, path + '/accounts?id=gte.{}&order=id&limit=100', *token)
+        yield Load(name + ' insert', server, path + '/entries', *post, *token, '-b', '{"account": {}, "amount": 5}')
 
     yield Pgbench('pgbench read', f'\\set id random(1, {KEYS})\nselect id, name, balance from accounts where id = :id;\n')
     yield Pgbench('pgbench read and reset', RESET.replace('\nCLOSE', '\nselect id, name, balance, unsure() from accounts where id = :id;\nCLOSE', 1))
@@ -77,17 +84,15 @@ def cases(started):
     fastify = up(servers.fastify('fastify', uri))
     yield Load('fastify read', fastify, '/read?id={}')
     yield Load('fastify sql', fastify, '/sql', *post, '-b', body)
+    if servers.installed('postgrest', "the binary of a PostgREST release"):
+        yield from rest(up(servers.postgrest('postgrest', uri)), '', 'postgrest')
 
     ours = up(servers.pghttpd('pghttpd', uri, '--sql-access', 'open', '--db-anon-role', 'web_anon', '--db-schemas', 'public',
                               '--jwt-secret', servers.SECRET, '--notify-access', 'open'))
     yield Load('sql open', ours, '/sql', *post, '-b', body)
     yield Load('sql open, reset', ours, '/sql', *post, '-b', json.dumps({'query': UNSURE, 'params': ['{}']}))
     yield Load('sql open, text', ours, f"/sql?query={READ.replace(' ', '%20').replace('$1', '{}')}")
-    token = ('-H', 'Authorization: Bearer ' + jwt({'role': 'web_user', 'sub': '42', 'exp': int(time.time()) + 36000}))
-    yield Load('rest read', ours, '/rest/accounts?id=eq.{}', *token)
-    yield Load('rest read, anonymous', ours, '/rest/accounts?id=eq.{}')
-    yield Load('rest 100 rows', ours, '/rest/accounts?id=gte.{}&order=id&limit=100', *token)
-    yield Load('rest insert', ours, '/rest/entries', *post, *token, '-b', '{"account": {}, "amount": 5}')
+    yield from rest(ours, '/rest', 'rest')
     yield Load('notify', ours, '/notify/bench', *post, '-b', '{"id": {}}')
     login = up(servers.pghttpd('pghttpd-login', uri, '--sql-access', 'login'))
     basic = ('-H', 'Authorization: Basic ' + base64.b64encode(b'bench:bench').decode())

@@ -36,6 +36,8 @@ def show(results, events, idle):
     ratio('rest insert: CPU, times its floor', 'rest insert', 'floor insert', 'cpu_us')
     ratio('sql open: rate, times fastify', 'sql open', 'fastify sql', 'rps')
     ratio('rest read: rate, times fastify', 'rest read', 'fastify read', 'rps')
+    for row in ('read', 'read, anonymous', '100 rows', 'insert'):
+        ratio(f'rest {row}: rate, times postgrest', f'rest {row}', f'postgrest {row}', 'rps')
     ratio('sql login: rate, of pgbench', 'sql login', 'pgbench read', 'rps')
     ratio('sql open, reset: rate, of pgbench', 'sql open, reset', 'pgbench read and reset', 'rps')
     ratio('rest read: rate, of pgbench', 'rest read', 'pgbench read', 'rps')

@@ -81,6 +81,15 @@ def fastify(name, uri):
     return Server(name, ['node', 'build/bench/fastify/server.js', str(port), uri], port, f'http://127.0.0.1:{port}/read?id=1')
 
 
+def postgrest(name, uri):
+    """As ours: the same roles, the same token, a pool of ten connections; nothing but errors is logged."""
+    port, admin = free_port(), free_port()
+    with open(f'build/bench/{name}.conf', 'w') as f:
+        f.write(f'db-uri = "{uri}"\ndb-schemas = "public"\ndb-anon-role = "web_anon"\ndb-pool = 10\njwt-secret = "{SECRET}"\n'
+                f'server-host = "127.0.0.1"\nserver-port = {port}\nadmin-server-port = {admin}\nlog-level = "crit"\n')
+    return Server(name, ['postgrest', f'build/bench/{name}.conf'], port, f'http://127.0.0.1:{admin}/ready')
+
+
 def pg_eventserv(name, uri):
     port = free_port()
     return Server(name, ['pg_eventserv'], port, f'http://127.0.0.1:{port}/', DATABASE_URL=uri, ES_HTTPHOST='127.0.0.1',
