@@ -85,15 +85,23 @@ assert_json() {
 
 sql() { cluster_psql -At -c "$1"; }
 
-one_trip() {
+# traced CALLS COMMAND...: the server's system calls of these names, while the command runs, are in $trace.
+traced() {
+    local calls=$1 tracer
+    shift
     command -v strace >/dev/null || skip 'no strace'
-    local trace=$BATS_TEST_TMPDIR/trace tracer http
-    strace -f -p "$SERVER_PID" -e trace=sendto,sendmsg,write,writev,recvfrom,recvmsg,read,accept4,accept -o "$trace" 2>"$trace.err" 3>&- &
+    trace=$BATS_TEST_TMPDIR/trace
+    strace -f -p "$SERVER_PID" -e trace="$calls" -o "$trace" 2>"$trace.err" 3>&- &
     tracer=$!
     poll_until 5 grep -q attached "$trace.err" || { kill $tracer; skip 'may not trace'; }
     "$@"
     kill -INT $tracer
     wait $tracer || true
+}
+
+one_trip() {
+    local http
+    traced sendto,sendmsg,write,writev,recvfrom,recvmsg,read,accept4,accept "$@"
     http=$(sed -nE 's/.*accept4?\(.*= ([0-9]+)$/\1/p' "$trace" | head -1)
     [ -n "$http" ] || fail "no connection was accepted"
     # neither the client's socket, nor the log, nor what wakes the loop (8 bytes)
