@@ -13,7 +13,7 @@
 
 #include "util/xalloc.h"
 
-#define BATCH 64                /* messages in one write */
+#define BATCH 128               /* messages in one write; at 64 bursts of 100 cost a fifth more */
 #define PUMP_BYTES (256u << 10) /* written to one client before the others have their turn */
 #define SEND_BUFFER 65536 /* a client that does not read otherwise holds 3.9 MB in the kernel */
 #define JUNK_MAX 65536    /* bytes a client may send behind its request before it is cut off */

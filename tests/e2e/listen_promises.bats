@@ -70,6 +70,26 @@ own_server() {
     promise bursts_reach_whoever_reads
 }
 
+hundred_to_three() {
+    local reader readers=()
+    for reader in 1 2 3; do
+        curl -sN "$SERVER_URL/listen/hundred" >"$BATS_TEST_TMPDIR/$reader" 3>&- &
+        readers+=($!)
+        poll_until 5 grep -q '^: ok' "$BATS_TEST_TMPDIR/$reader"
+    done
+    sql "do \$\$ begin for i in 1..100 loop perform pg_notify('hundred', i::text); end loop; end \$\$"
+    for reader in 1 2 3; do poll_until 5 grep -q '"payload":"100"' "$BATS_TEST_TMPDIR/$reader"; done
+    kill "${readers[@]}"
+}
+
+@test "a transaction of 100 events is one write to each stream" {
+    traced sendto,sendmsg hundred_to_three
+    local writes
+    writes=$(grep -oE '(sendto|sendmsg)(\(| resumed).* = [0-9]{4,}$' "$trace" | sed 's/.* = //' | sort | uniq -c)
+    echo "times, bytes: $writes"
+    [[ $writes =~ ^\ *3\ [0-9]+$ ]]
+}
+
 @test "Last-Event-ID resumes exactly, by header and by parameter" {
     promise resume
 }
