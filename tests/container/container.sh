@@ -290,8 +290,9 @@ streams_of() { # connections to port 3000 that NAME holds
 	nsenter -t "$(pid_of "$1")" -n ss -Htn state established '( sport = :3000 )' | wc -l
 }
 # By the engine's own record: pghttpd was started after the database was healthy.
+# The end is now, to the nanosecond: in whole seconds the last events would be missing.
 started_after_healthy() { # SINCE
-	eng events --since "$1" --until "$(date +%s)" --format '{{.TimeNano}} {{.Action}} {{index .Actor.Attributes "com.docker.compose.service"}}' |
+	eng events --since "$1" --until "$(date +%s.%N)" --format '{{.TimeNano}} {{.Action}} {{index .Actor.Attributes "com.docker.compose.service"}}' |
 		awk '{print} /health_status: healthy db$/ {healthy = 1} / start pghttpd/ {n++; if (!healthy) early = 1} END {exit !(n == 2 && !early)}'
 }
 with_compose() {
