@@ -157,6 +157,7 @@ trixie-test:
 	@tests/container/trixie.sh
 
 # ---- running and installing ----
+fill = sed 's|@PREFIX@|$(PREFIX)|g; s|@ETC@|$(ETC)|g' $(1) > $(DESTDIR)$(2)
 deps:
 	@tests/lib/deps.sh build run test lint fuzz bench
 
@@ -165,12 +166,22 @@ run:
 	@$(MAKE) $(PARALLEL) --no-print-directory MODE=$(MODE) all
 	@MODE=$(MODE) exec config/demo.sh
 
+# Settings that are there already are left alone. Into a running system (no DESTDIR) the unit's user is made, too, who may
+# read them; a package does that by its own means.
+ETC := $(SYSCONFDIR)/pghttpd
 install: all
 	install -D -m 0755 $(BUILD)/pghttpd $(DESTDIR)$(PREFIX)/bin/pghttpd
 	install -D -m 0644 config/pghttpd.conf $(DESTDIR)$(PREFIX)/share/doc/pghttpd/pghttpd.conf.example
 	install -D -m 0644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/pghttpd/copyright
-	@mkdir -p $(DESTDIR)$(UNITDIR)
-	sed 's|@BINDIR@|$(PREFIX)/bin|g; s|@SYSCONFDIR@|$(SYSCONFDIR)|g' config/pghttpd.service > $(DESTDIR)$(UNITDIR)/pghttpd.service
+	@[ -e $(DESTDIR)$(ETC)/pghttpd.conf ] || install -D -m 0640 config/pghttpd.conf $(DESTDIR)$(ETC)/pghttpd.conf
+	@mkdir -p $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
+	$(call fill,config/pghttpd.service,$(UNITDIR)/pghttpd.service)
+	$(call fill,config/sysusers.conf,$(PREFIX)/lib/sysusers.d/pghttpd.conf)
+	$(call fill,config/tmpfiles.conf,$(PREFIX)/lib/tmpfiles.d/pghttpd.conf)
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ] && command -v systemd-sysusers >/dev/null; then \
+	    systemd-sysusers $(PREFIX)/lib/sysusers.d/pghttpd.conf && \
+	    systemd-tmpfiles --create $(PREFIX)/lib/tmpfiles.d/pghttpd.conf && \
+	    { [ ! -d /run/systemd/system ] || systemctl daemon-reload; }; fi
 
 clean:
 	rm -rf build

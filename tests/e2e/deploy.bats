@@ -68,20 +68,33 @@ PY
     if command -v docker-compose >/dev/null; then docker-compose -f "$top/docker/compose.yaml" config -q; fi
 }
 
-@test "make install with DESTDIR: program, unit, example" {
-    make -s -C "$top" MODE="${MODE:-release}" install DESTDIR="$BATS_TEST_TMPDIR/root" PREFIX=/usr
-    cd "$BATS_TEST_TMPDIR/root"
+@test "make install with DESTDIR: program, settings, unit, its user, example" {
+    local root=$BATS_TEST_TMPDIR/root
+    make -s -C "$top" MODE="${MODE:-release}" install DESTDIR="$root" PREFIX=/usr
+    cd "$root"
     [ -x usr/bin/pghttpd ]
     [ -s usr/share/doc/pghttpd/pghttpd.conf.example ]
-    grep -q '^ExecStart=/usr/bin/pghttpd /etc/pghttpd/pghttpd.conf' usr/lib/systemd/system/pghttpd.service
-    run ! grep -q '@[A-Z]*@' usr/lib/systemd/system/pghttpd.service
     [ -s usr/share/doc/pghttpd/copyright ]
+    [ "$(stat -c %a etc/pghttpd/pghttpd.conf)" = 640 ]
+    grep -qx 'ExecStart=/usr/bin/pghttpd /etc/pghttpd/pghttpd.conf' usr/lib/systemd/system/pghttpd.service
+    grep -qx 'Documentation=file:/usr/share/doc/pghttpd/pghttpd.conf.example' usr/lib/systemd/system/pghttpd.service
+    grep -q '^u pghttpd ' usr/lib/sysusers.d/pghttpd.conf
+    grep -q '^z /etc/pghttpd/pghttpd.conf 0640 root pghttpd' usr/lib/tmpfiles.d/pghttpd.conf
+    run ! grep -r '@[A-Z]*@' usr/lib
+    # once more, elsewhere: what the operator wrote stays
+    echo 'server-port = 3005' >etc/pghttpd/pghttpd.conf
+    make -s -C "$top" MODE="${MODE:-release}" install DESTDIR="$root" PREFIX=/usr
+    [ "$(cat etc/pghttpd/pghttpd.conf)" = 'server-port = 3005' ]
+    make -s -C "$top" MODE="${MODE:-release}" install DESTDIR="$root" PREFIX=/opt/pg SYSCONFDIR=/opt/etc
+    grep -qx 'ExecStart=/opt/pg/bin/pghttpd /opt/etc/pghttpd/pghttpd.conf' opt/pg/lib/systemd/system/pghttpd.service
+    grep -qx 'Documentation=file:/opt/pg/share/doc/pghttpd/pghttpd.conf.example' opt/pg/lib/systemd/system/pghttpd.service
+    [ -e opt/etc/pghttpd/pghttpd.conf ]
 }
 
 @test "systemd finds nothing wrong with the unit, and little exposed" {
     command -v systemd-analyze >/dev/null || skip "systemd-analyze is not installed"
     local unit=$BATS_TEST_TMPDIR/pghttpd.service
-    sed "s|@BINDIR@|$top/build/release|; s|@SYSCONFDIR@|/etc|" "$top/config/pghttpd.service" >"$unit"
+    sed "s|@PREFIX@/bin|$top/build/release|; s|@PREFIX@|/usr|; s|@ETC@|/etc/pghttpd|" "$top/config/pghttpd.service" >"$unit"
     run systemd-analyze verify "$unit"
     echo "$output"
     [ "$status" = 0 ]
