@@ -32,7 +32,7 @@ OPT_cover := -O0 -g --coverage
 OPT_fuzz := -O1 -g $(SANITIZE) -fsanitize=fuzzer-no-link
 CFLAGS_ALL := -std=c17 $(WARN) $(HARDEN) $(OPT_$(MODE)) -pthread $(CFLAGS)
 LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -pthread $(OPT_$(MODE)) $(LDFLAGS)
-LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
 SRC := $(wildcard src/*/*.c) $(filter-out src/main.c,$(wildcard src/*.c))
 CONSOLE := $(wildcard src/console/*)

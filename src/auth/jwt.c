@@ -1,6 +1,5 @@
 #include "auth/jwt.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "json/reader.h"

@@ -3,7 +3,6 @@
 #include "json/reader.h"
 
 #include <cjson/cJSON.h>
-#include <math.h>
 
 /* struct json_node is cJSON's own node, never defined: these two are the only places that say so.
  */
@@ -88,7 +87,7 @@ bool json_node_i64(const struct json_node *node, int64_t *out)
     if (!cJSON_IsNumber(item_of(node)))
         return false;
     double v = item_of(node)->valuedouble;
-    if (!(v >= -exact && v <= exact) || v != floor(v))
+    if (!(v >= -exact && v <= exact) || v != (double)(int64_t)v)
         return false;
     *out = (int64_t)v;
     return true;

@@ -5,7 +5,6 @@
  * enclosed in dashes; the closest is the one with the smallest edit distance in proportion to its
  * length, and of those the one with the most runs in common (cosine of the vectors that count
  * them). */
-#include <math.h>
 
 #include "rest/catalog_private.h"
 
@@ -57,8 +56,9 @@ static void grams_of(struct str name, size_t size, struct grams *out)
     sort_codes(out->code, out->n);
 }
 
-/* Squares of the counts, and their products where both have the run. */
-static double cosine(const struct grams *a, const struct grams *b)
+/* Squares of the counts, and their products where both have the run. The square of the cosine is in
+ * the order of the cosine, and needs no libm. */
+static double cosine_squared(const struct grams *a, const struct grams *b)
 {
     double aa = 0, bb = 0, ab = 0;
     size_t i = 0, j = 0;
@@ -74,7 +74,7 @@ static double cosine(const struct grams *a, const struct grams *b)
         bb += y * y;
         ab += x * y;
     }
-    return aa > 0 && bb > 0 ? ab / (sqrt(aa) * sqrt(bb)) : 0;
+    return aa > 0 && bb > 0 ? ab * ab / (aa * bb) : 0;
 }
 
 static unsigned char lower(char c)
@@ -124,7 +124,7 @@ struct str catalog_closest(struct str name, const struct str *among, size_t n, d
         grams_of(name, size, &x);
         for (size_t i = 0; i < n; i++) {
             grams_of(among[i], size, &y);
-            double c = cosine(&x, &y), s = c > 0 ? closeness(name, among[i]) : 0;
+            double c = cosine_squared(&x, &y), s = c > 0 ? closeness(name, among[i]) : 0;
             if (c > 0 && s >= least && (s > top || (s >= top && c > top_cosine))) {
                 top = s;
                 top_cosine = c;
