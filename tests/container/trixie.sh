@@ -37,11 +37,12 @@ find "$root/src" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
 { git ls-files -co --exclude-standard; find tests/schemas/node_modules tests/clients/node_modules ! -type d 2>/dev/null; } |
 	while IFS= read -r f; do [ ! -e "$f" ] || printf '%s\n' "$f"; done | tar -c -T - | tar -x -C "$root/src"
 export root KINDS="${*:-unit db e2e}" MODE="${MODE:-release}"
+# pivot_root, and chroot only after it: no user namespaces can be made under a mere chroot (the unit of systemd.bats has one)
 # shellcheck disable=SC2016 # expanded inside
 exec unshare -m -p -n -f --kill-child bash -c '
-	ip link set lo up && mount --make-rprivate / && mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" &&
+	ip link set lo up && mount --make-rprivate / && mount --bind "$root" "$root" && mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" &&
 		mount -t tmpfs tmpfs "$root/dev/shm" && mount -t tmpfs tmpfs "$root/tmp" && mount -t sysfs sys "$root/sys" &&
-		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 KINDS="$KINDS" MODE="$MODE" PATTERNS="${PATTERNS:-}" JOBS="${JOBS:-2}" RETRY="${RETRY:-}" bash -c "
+		cd "$root" && pivot_root . mnt && umount -l /mnt && exec chroot . env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 KINDS="$KINDS" MODE="$MODE" PATTERNS="${PATTERNS:-}" JOBS="${JOBS:-2}" RETRY="${RETRY:-}" bash -c "
 			cd /src
 			. /etc/os-release
 			echo \"# \$PRETTY_NAME, \$(gcc --version | head -1), libpq \$(pkg-config --modversion libpq), libmicrohttpd \$(pkg-config --modversion libmicrohttpd)\"

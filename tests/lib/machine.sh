@@ -15,7 +15,7 @@ machine_missing() {
     [ "$(id -u)" = 0 ] || { echo "not root"; return; }
     [ -x /lib/systemd/systemd ] || { echo "systemd is not installed"; return; }
     # shellcheck disable=SC2016 # expanded inside
-    unshare -m -p -n -C -u -i -f --kill-child sh -c 'd=$(mktemp -d) && mount -t tmpfs tmpfs "$d" && mkdir "$d/c" "$d/u" "$d/w" "$d/r" &&
+    unshare -U true 2>/dev/null && unshare -m -p -n -C -u -i -f --kill-child sh -c 'd=$(mktemp -d) && mount -t tmpfs tmpfs "$d" && mkdir "$d/c" "$d/u" "$d/w" "$d/r" &&
         mount -t cgroup2 cgroup2 "$d/c" && mkdir "$d/c/test-$$" && rmdir "$d/c/test-$$" &&
         mount -t overlay -o "lowerdir=/,upperdir=$d/u,workdir=$d/w" overlay "$d/r"; rc=$?; umount -R "$d"; rmdir "$d"; exit $rc' \
         >/dev/null 2>&1 || echo "no namespaces, cgroups or overlays here"
