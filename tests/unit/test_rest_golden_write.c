@@ -1,29 +1,11 @@
-/* The SQL of writes and calls, held fast: tests/golden/rest_write.txt has blocks of
+/* The SQL of writes and calls, held fast in tests/golden/rest_write.txt. A request there is
  *
- *     > METHOD @ path and query @ body @ Prefer @ Accept     ("-" or missing: empty)
- *     the statement, or "! STATUS CODE message" with "details:" and "hint:" lines
- *     $ parameters
- *
- * GOLDEN=write build/.../test_rest_golden_write rewrites the answers; look at the diff before
- * keeping them. */
-#include "unit.h"
+ *     METHOD @ path and query @ body @ Prefer @ Accept     ("-" or missing: empty) */
+#include "golden.h"
 
-#include "catalog_fixture.h"
 #include "rest/negotiate.h"
 #include "rest/request.h"
 #include "rest/sqlgen_write.h"
-
-#define FILE_NAME "tests/golden/rest_write.txt"
-
-struct rig {
-    struct catalog *catalog;
-    struct conf conf;
-    struct conf_database db;
-    struct arena arena;
-    struct buf sql;
-};
-
-static const char *const schemas[] = {"api"};
 
 struct asked {
     struct str method, url, body, prefer, accept;
@@ -155,85 +137,10 @@ static bool generate(struct rig *rig, struct str line, struct db_stmt *stmt, str
     return done && sql_stmt(&sql, stmt, err);
 }
 
-static void answer(struct rig *rig, struct str line, struct buf *out)
-{
-    struct db_stmt stmt;
-    struct err err = {0};
-    arena_reset(&rig->arena);
-    if (!generate(rig, line, &stmt, &err)) {
-        buf_printf(out, "! %d %s %s\n", err.status, err.code, err.message);
-        if (err.details)
-            buf_printf(out, "details: %s\n", err.details);
-        if (err.hint)
-            buf_printf(out, "hint: %s\n", err.hint);
-        return;
-    }
-    buf_printf(out, "%s\n", stmt.sql);
-    for (int i = 0; i < stmt.nparams; i++) {
-        bool binary = stmt.formats && stmt.formats[i];
-        int n = binary ? stmt.lengths[i] : stmt.values[i] ? (int)strlen(stmt.values[i]) : 4;
-        buf_printf(out, "$%d%s %.*s\n", i + 1, binary ? " binary" : "", n,
-                   stmt.values[i] ? stmt.values[i] : "NULL");
-    }
-}
-
-static struct str read_whole(const char *name)
-{
-    struct buf b;
-    char piece[4096];
-    size_t n;
-    FILE *f = fopen(name, "r");
-    if (!f)
-        fixture_fail("cannot read", name);
-    buf_init(&b, BUF_NO_CEILING);
-    while ((n = fread(piece, 1, sizeof piece, f)) > 0)
-        buf_add(&b, piece, n);
-    fclose(f);
-    struct str whole = {NULL, 0};
-    whole.p = buf_take(&b, &whole.n);
-    return whole;
-}
-
-static void expected_file(struct rig *rig, struct str old, struct buf *out)
-{
-    struct str rest = old, line;
-    while (str_next(&rest, '\n', &line)) {
-        if (str_starts(line, STR("#")))
-            buf_printf(out, "\n%.*s\n", STR_ARG(line));
-        if (!str_starts(line, STR("> ")))
-            continue;
-        buf_printf(out, "\n%.*s\n", STR_ARG(line));
-        answer(rig, str_from(line, 2), out);
-    }
-}
-
 static void writes_give_the_sql_on_file(void **state)
 {
-    struct rig rig = {.catalog = fixture_catalog(CATALOG_FIXTURE)};
-    struct buf now;
     (void)state;
-    rig.db = (struct conf_database){.name = "", .db_schemas = {schemas, 1}};
-    rig.conf = (struct conf){.databases = &rig.db, .n_databases = 1};
-    arena_init(&rig.arena, 16 << 20);
-    buf_init(&rig.sql, 1 << 20);
-    buf_init(&now, BUF_NO_CEILING);
-    struct str old = read_whole(FILE_NAME);
-    expected_file(&rig, old, &now);
-    const char *to = getenv("GOLDEN") ? FILE_NAME : "/tmp/rest_write.actual.txt";
-    bool same = str_eq(old, buf_str(&now));
-    if (!same) {
-        FILE *f = fopen(to, "w");
-        assert_non_null(f);
-        assert_int_equal(fwrite(now.p, 1, now.n, f), now.n);
-        fclose(f);
-    }
-    if (!same && !getenv("GOLDEN"))
-        fail_msg("the SQL differs: diff " FILE_NAME " %s", to);
-    free((void *)(uintptr_t)old.p);
-    buf_fini(&now);
-    buf_fini(&rig.sql);
-    arena_fini(&rig.arena);
-    catalog_unref(rig.catalog);
+    golden_check("rest_write.txt", generate, (struct conf){.databases = NULL});
 }
 
 int main(void)
