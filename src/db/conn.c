@@ -392,6 +392,7 @@ struct conn *conn_open(struct db_pool *pool)
                                 .database = pool->database,
                                 .options = pool->prepared ? pool->options : NULL,
                                 .application_name = pool->application_name,
+                                .logins = pool->pools->logins,
                                 .client_login = pool->login,
                                 .connect_timeout_us = conf->db_connect_timeout_us};
     c->session = session_start(pool->pools->loop, pool->pools->helpers, &spec, &session_ops, c);

@@ -1,5 +1,5 @@
-/* helpers: a few threads for what would block the loop: name lookup, libpq 15's PQcancel, and
- * making the snapshot of a big catalog.
+/* helpers: a few threads for what would block the loop: name lookup, the long steps of a login,
+ * libpq 15's PQcancel, and making the snapshot of a big catalog.
  *
  * At most `threads` run at once, the rest waits in line; a thread ends when nothing waits.
  * Everything but `work` runs on the loop's thread. helpers_free does not wait for a thread stuck in

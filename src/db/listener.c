@@ -173,6 +173,7 @@ static void connect_now(struct db_listener *l)
     struct session_spec spec = {.uri = l->uri,
                                 .application_name = "pghttpd listen",
                                 .target_session_attrs = "primary",
+                                .logins = l->helpers,
                                 .connect_timeout_us = l->connect_timeout_us};
     l->state = LISTENER_CONNECTING;
     l->session = session_start(l->loop, l->helpers, &spec, &ops, l);

@@ -9,6 +9,7 @@
 #include "util/xalloc.h"
 
 #define HELPER_THREADS 4
+#define LOGIN_THREADS 1 /* no more of the processor than that for those who are yet to come */
 #define MAINTENANCE_US 1000000
 
 struct db_budget {
@@ -213,7 +214,8 @@ struct db_pools *db_pools_new(struct loop *loop, struct conf *conf, struct db_bu
     pools->random = ((uint64_t)t.tv_nsec << 32 ^ (uint64_t)t.tv_sec) | 1;
     pools->drained_task = LOOP_TASK(on_drained, pools);
     pools->helpers = helpers_new(loop, HELPER_THREADS, &err);
-    if (!pools->helpers) {
+    pools->logins = pools->helpers ? helpers_new(loop, LOGIN_THREADS, &err) : NULL;
+    if (!pools->logins) {
         log_crit("%s", err.message);
         abort();
     }
@@ -329,6 +331,7 @@ void db_pools_free(struct db_pools *pools)
     job_finish_ending(pools);
     assert(!pools->first);
     helpers_free(pools->helpers);
+    helpers_free(pools->logins);
     loop_free_later(pools->loop, destroy, pools); /* behind the jobs and connections that go now */
 }
 

@@ -212,7 +212,8 @@ struct db_pools {
     struct loop *loop;
     struct conf *conf;
     struct db_budget *budget;
-    struct helpers *helpers;
+    struct helpers *helpers; /* lookups and cancels, which may hang */
+    struct helpers *logins;  /* steps of logins, which compute */
     struct strmap *by_key;
     struct strmap *types; /* struct db_types, by database */
     struct db_pool *first;

@@ -30,6 +30,17 @@ struct lookup {
     struct resolve r;
 };
 
+/* libpq while the login is under way. A step of it that reads may be long: scram-sha-256 computes
+ * for 3 to 8 ms, a TLS handshake for one; a helper's thread has this for the time of the step, and
+ * the loop leaves it alone. */
+struct login {
+    struct session *session; /* NULL when the session was closed, or had to end, meanwhile */
+    PGconn *pg;
+    PostgresPollingStatusType next;
+    struct db_failure failure; /* a FATAL of PostgreSQL's */
+    bool stepping;             /* a helper has it */
+};
+
 struct params {
     const char *keys[PARAMS_MAX + 1];
     char *values[PARAMS_MAX + 1];
@@ -40,7 +51,7 @@ struct session {
     struct loop *loop;
     struct session_ops ops;
     void *arg;
-    PGconn *pg;
+    PGconn *pg; /* UP, and later */
     enum session_state state;
     struct event *read_ev, *write_ev; /* UP */
     struct event *poll_ev;            /* CONNECTING */
@@ -48,6 +59,8 @@ struct session {
     struct loop_timer timeout;
     struct loop_task down_task;
     struct lookup *lookup;
+    struct login *login; /* CONNECTING */
+    struct helpers *logins;
     struct params params; /* until PQconnectStart has them; wiped */
     struct db_failure failure;
     uint64_t started_us, connect_us;
@@ -230,6 +243,24 @@ static void on_down_task(void *arg)
         s->ops.on_down(s->arg, &s->failure.error);
 }
 
+static void login_free(void *arg)
+{
+    struct login *l = arg;
+    PQfinish(l->pg);
+    db_failure_fini(&l->failure);
+    free(l);
+}
+
+static void stop_login(struct session *s)
+{
+    struct login *l = s->login;
+    s->login = NULL;
+    if (l && l->stepping)
+        l->session = NULL;
+    else if (l)
+        login_free(l);
+}
+
 static void stop_events(struct session *s)
 {
     loop_timer_stop(&s->timeout);
@@ -243,6 +274,7 @@ static void stop_events(struct session *s)
     if (s->lookup)
         s->lookup->session = NULL;
     s->lookup = NULL;
+    stop_login(s);
 }
 
 /* failure was filled. on_down comes in this turn, but not from within our caller. */
@@ -257,10 +289,10 @@ static void go_down(struct session *s)
 }
 
 /* What PostgreSQL said last (a FATAL of its own) or else what libpq says. */
-static void go_down_lost(struct session *s, const char *fallback)
+static void go_down_lost(struct session *s)
 {
     if (!db_failure_any(&s->failure))
-        db_failure_text(&s->failure, PQerrorMessage(s->pg), fallback);
+        db_failure_text(&s->failure, PQerrorMessage(s->pg), "08006");
     go_down(s);
 }
 
@@ -292,7 +324,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     bool alive = PQconsumeInput(s->pg) == 1;
     s->ops.on_input(s->arg); /* also when it broke: what came before is still to be read */
     if (s->state == SESSION_UP && (!alive || PQstatus(s->pg) == CONNECTION_BAD))
-        go_down_lost(s, "08006");
+        go_down_lost(s);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -311,7 +343,7 @@ void session_flush(struct session *s)
         PQconsumeInput(s->pg);
         s->ops.on_input(s->arg);
         if (s->state == SESSION_UP)
-            go_down_lost(s, "08006");
+            go_down_lost(s);
         return;
     }
     if ((rest == 1) == s->writing)
@@ -347,12 +379,17 @@ void session_pause(struct session *s, bool paused)
         event_add(s->read_ev, NULL);
 }
 
+static bool is_fatal(const PGresult *res)
+{
+    const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+    return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
 /* Never prints. A FATAL outside of a query is why the connection is about to end. */
 static void on_pq_notice(void *arg, const PGresult *res)
 {
     struct session *s = arg;
-    const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
-    if (severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
+    if (is_fatal(res))
         db_failure_result(&s->failure, res);
     else if (s->state == SESSION_UP && s->ops.on_notice)
         s->ops.on_notice(s->arg, res);
@@ -389,11 +426,61 @@ static void on_pollable(evutil_socket_t fd, short what, void *arg);
 
 static void await(struct session *s, short readiness)
 {
-    s->poll_ev = event_new(loop_base(s->loop), PQsocket(s->pg), readiness, on_pollable, s);
+    s->poll_ev = event_new(loop_base(s->loop), PQsocket(s->login->pg), readiness, on_pollable, s);
     if (s->poll_ev && event_add(s->poll_ev, NULL) == 0)
         return;
     db_failure_set(&s->failure, "53200", "out of memory or descriptors for a connection", NULL);
     go_down(s);
+}
+
+static void go_down_refused(struct session *s)
+{
+    struct login *l = s->login;
+    if (db_failure_any(&l->failure))
+        db_failure_copy(&s->failure, &l->failure.error);
+    else
+        db_failure_text(&s->failure, PQerrorMessage(l->pg), "08001");
+    go_down(s);
+}
+
+static void on_login_notice(void *arg, const PGresult *res)
+{
+    struct login *l = arg;
+    if (is_fatal(res))
+        db_failure_result(&l->failure, res);
+}
+
+static void login_done(struct session *s)
+{
+    s->pg = s->login->pg;
+    s->login->pg = NULL;
+    PQsetNoticeReceiver(s->pg, on_pq_notice, s);
+    stop_login(s);
+    go_up(s);
+}
+
+/* Perhaps on a helper's thread. */
+static void login_step(void *arg)
+{
+    struct login *l = arg;
+    l->next = PQconnectPoll(l->pg);
+}
+
+static void on_step(void *arg)
+{
+    struct login *l = arg;
+    struct session *s = l->session;
+    l->stepping = false;
+    if (!s)
+        login_free(l);
+    else if (l->next == PGRES_POLLING_READING)
+        await(s, EV_READ);
+    else if (l->next == PGRES_POLLING_WRITING)
+        await(s, EV_WRITE);
+    else if (l->next == PGRES_POLLING_OK)
+        login_done(s);
+    else
+        go_down_refused(s);
 }
 
 /* The socket may be another one after every step (next address, TLS refused), so its event is made
@@ -401,18 +488,19 @@ static void await(struct session *s, short readiness)
 static void on_pollable(evutil_socket_t fd, short what, void *arg)
 {
     struct session *s = arg;
-    (void)fd, (void)what;
+    struct login *l = s->login;
+    (void)fd;
     event_free(s->poll_ev);
     s->poll_ev = NULL;
-    PostgresPollingStatusType next = PQconnectPoll(s->pg);
-    if (next == PGRES_POLLING_READING)
-        await(s, EV_READ);
-    else if (next == PGRES_POLLING_WRITING)
-        await(s, EV_WRITE);
-    else if (next == PGRES_POLLING_OK)
-        go_up(s);
-    else
-        go_down_lost(s, "08001");
+    l->stepping = what & EV_READ;
+    if (l->stepping) {
+        helpers_run(s->logins,
+                    &(struct helpers_job){
+                        .work = login_step, .done = on_step, .drop = login_free, .arg = l});
+        return;
+    }
+    login_step(l);
+    on_step(l);
 }
 
 static void on_connect_timeout(void *arg)
@@ -424,20 +512,22 @@ static void on_connect_timeout(void *arg)
 
 static void connect_start(struct session *s)
 {
+    struct login *l = s->login = xcalloc(1, sizeof *l);
+    l->session = s;
     s->params.keys[s->params.n] = NULL;
     s->params.values[s->params.n] = NULL;
     s->state = SESSION_CONNECTING;
-    s->pg = PQconnectStartParams(s->params.keys, (const char *const *)s->params.values, 0);
+    l->pg = PQconnectStartParams(s->params.keys, (const char *const *)s->params.values, 0);
     params_wipe(&s->params);
-    if (!s->pg) {
+    if (!l->pg) {
         db_failure_set(&s->failure, "53200", "out of memory for a connection", NULL);
         go_down(s);
         return;
     }
-    PQsetErrorVerbosity(s->pg, PQERRORS_VERBOSE); /* SQLSTATE in the text of a failed login */
-    PQsetNoticeReceiver(s->pg, on_pq_notice, s);
-    if (PQstatus(s->pg) == CONNECTION_BAD)
-        go_down_lost(s, "08001");
+    PQsetErrorVerbosity(l->pg, PQERRORS_VERBOSE); /* SQLSTATE in the text of a failed login */
+    PQsetNoticeReceiver(l->pg, on_login_notice, l);
+    if (PQstatus(l->pg) == CONNECTION_BAD)
+        go_down_refused(s);
     else
         await(s, EV_WRITE); /* as the first PQconnectPoll wants it (libpq docs) */
 }
@@ -497,6 +587,7 @@ struct session *session_start(struct loop *loop, struct helpers *helpers,
     s->ops = *ops;
     s->arg = arg;
     s->client_login = spec->client_login;
+    s->logins = spec->logins;
     s->started_us = loop_now_us(loop);
     loop_timer_init(&s->timeout, loop, on_connect_timeout, s);
     if (!params_from_uri(s, spec->uri ? spec->uri : "")) {

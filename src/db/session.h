@@ -1,6 +1,7 @@
 /* session: one libpq connection as a state machine on the loop: name lookup (helper thread),
- * PQconnectStart/PQconnectPoll, reading, flushing, closing. What is said over it is the owner's
- * matter: db/conn.c pipelines jobs over it, db/listener.c listens on it. Private to src/db.
+ * PQconnectStart/PQconnectPoll (the long steps on a helper thread, too), reading, flushing,
+ * closing. What is said over it is the owner's matter: db/conn.c pipelines jobs over it,
+ * db/listener.c listens on it. Private to src/db.
  *
  *     struct session_spec spec = {.uri = "postgresql://", .connect_timeout_us = 10000000};
  *     s = session_start(loop, helpers, &spec, &ops, me);   -- then on_up or on_down, later
@@ -25,6 +26,7 @@ struct session_spec {
     /* Over what the uri says; NULL: as there. Borrowed until session_start returns. */
     const char *user, *password, *database, *options, *application_name;
     const char *target_session_attrs;
+    struct helpers *logins; /* compute what a login needs; not those that may hang in a lookup */
     bool client_login; /* the login is a client's: nothing of the server's own identity may help it
                           in, and a connection that did not need the password is refused (28P01) */
     uint64_t connect_timeout_us; /* lookup and login together; 0: none */

@@ -2,6 +2,8 @@
  */
 #include "unit.h"
 
+#include <time.h>
+
 #include "cluster.h"
 #include "db/session.h"
 
@@ -72,7 +74,9 @@ static void probe_start(struct probe *p, const struct session_spec *spec)
     p->helpers = helpers_new(p->loop, 2, &err);
     loop_timer_init(&p->deadline, p->loop, on_deadline, p);
     loop_timer_set(&p->deadline, 10 * 1000000);
-    p->session = session_start(p->loop, p->helpers, spec, &ops, p);
+    struct session_spec mine = *spec;
+    mine.logins = p->helpers;
+    p->session = session_start(p->loop, p->helpers, &mine, &ops, p);
     assert_int_equal(p->ups + p->downs, 0);
     loop_run(p->loop);
 }
@@ -104,6 +108,66 @@ static void test_up(void **state)
     assert_string_equal(PQparameterStatus(session_pg(p.session), "client_encoding"), "UTF8");
     assert_string_equal(PQparameterStatus(session_pg(p.session), "application_name"), "pghttpd");
     probe_end(&p);
+}
+
+static double thread_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* scram-sha-256 is computed by a thread, not on the loop, where others wait. */
+static void test_login_leaves_the_loop_free(void **state)
+{
+    (void)state;
+    enum { N = 5 };
+    double began = thread_ms(), blocking;
+    for (int i = 0; i < N; i++) {
+        PGconn *pg = PQconnectdb(cluster.uri);
+        assert_int_equal(PQstatus(pg), CONNECTION_OK);
+        PQfinish(pg);
+    }
+    blocking = thread_ms() - began;
+    began = thread_ms();
+    for (int i = 0; i < N; i++) {
+        struct probe p = {0};
+        probe_start(&p, &(struct session_spec){.uri = cluster.uri});
+        assert_int_equal(p.ups, 1);
+        probe_end(&p);
+    }
+    double ours = thread_ms() - began;
+    print_message("%.1f ms of this thread for %d logins, %.1f ms by PQconnectdb\n", ours, N,
+                  blocking);
+    assert_true(ours < blocking / 2);
+}
+
+/* Whoever closes a session, or ends altogether, does not wait for the step that a thread is at. */
+static void test_closed_during_a_step(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 30; i++) {
+        struct err err;
+        struct probe p = {.loop = loop_new(&err)};
+        struct loop_timer end;
+        struct loop_task stop = LOOP_TASK(on_once, p.loop);
+        p.helpers = helpers_new(p.loop, 1, &err);
+        p.session = session_start(p.loop, p.helpers,
+                                  &(struct session_spec){.uri = cluster.uri, .logins = p.helpers},
+                                  &ops, &p);
+        loop_timer_init(&end, p.loop, on_once, p.loop);
+        loop_timer_set(&end, (uint64_t)i * 300);
+        loop_run(p.loop);
+        loop_timer_stop(&end);
+        session_close(p.session);
+        if (i % 2) {
+            loop_defer(p.loop, LOOP_COMPLETE, &stop);
+            loop_wake(p.loop);
+            loop_run(p.loop);
+        }
+        helpers_free(p.helpers);
+        loop_free(p.loop);
+    }
 }
 
 /* A name is looked up by a thread; of several hosts the first that answers is taken. */
@@ -209,8 +273,12 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_up),      cmocka_unit_test(test_names),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_up),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_login_leaves_the_loop_free),
+        cmocka_unit_test(test_closed_during_a_step),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_timeout),
         cmocka_unit_test(test_lost),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

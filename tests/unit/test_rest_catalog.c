@@ -46,7 +46,7 @@ static void knows_tables_and_columns(void **state)
     assert_null(catalog_column(tasks, STR("dat")));
     assert_null(catalog_column(NULL, STR("x")));
     for (int i = 1; i <= 20; i++) { /* by the table's own hash */
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "c%d", i);
         assert_ptr_equal(catalog_column(wide, str_of(name)), &wide->columns[i - 1]);
     }
