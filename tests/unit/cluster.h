@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -94,14 +95,23 @@ static inline void cluster_sql(const struct cluster *c, const char *sql)
                                       sql, NULL});
 }
 
-static inline bool cluster_port_free(unsigned port)
+/* Below those that the kernel gives to clients. */
+static inline unsigned cluster_free_port(void)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    bool is_free = false;
+    unsigned port = 0;
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    bool is_free = bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
-    close(fd);
-    return is_free;
+    while (!is_free) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 || getrandom(&port, sizeof port, 0) != sizeof port)
+            cluster_fail("no port");
+        port = 20000 + port % 10000;
+        a.sin_port = htons((uint16_t)port);
+        is_free = bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
+        close(fd);
+    }
+    return port;
 }
 
 static inline void cluster_write(const struct cluster *c, const char *name, const char *mode,
@@ -114,23 +124,46 @@ static inline void cluster_write(const struct cluster *c, const char *name, cons
         cluster_fail("cannot write a file");
 }
 
-static inline bool cluster_answers(const struct cluster *c)
+/* Its own word for it: something else may answer at the port. */
+static inline bool cluster_ready(const struct cluster *c)
 {
-    return cluster_status(c, "pg_isready",
-                          (const char *const[]){"pg_isready", "-q", "-d", c->uri, NULL}) == 0;
+    char path[128], line[128];
+    bool ready = false;
+    snprintf(path, sizeof path, "%s/data/postmaster.pid", c->dir);
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f))
+        ready = ready || strncmp(line, "ready", 5) == 0;
+    if (f)
+        fclose(f);
+    return ready;
 }
 
-/* Starts the server of an existing folder; returns when its port takes connections. */
-static inline void cluster_up(struct cluster *c)
+/* Starts the server of an existing folder; returns when its port takes connections. False: it ended
+ * instead, perhaps because somebody else has the port. */
+static inline bool cluster_try(struct cluster *c)
 {
-    c->pid = cluster_spawn(c, "postgres", (const char *const[]){"postgres", "-D", "data", NULL},
+    char port[16];
+    snprintf(port, sizeof port, "%u", c->port);
+    c->pid = cluster_spawn(c, "postgres",
+                           (const char *const[]){"postgres", "-D", "data", "-p", port, NULL},
                            "server.log");
-    for (int i = 0; i < 500; i++) {
-        if (cluster_answers(c))
-            return;
-        usleep(20000); /* a poll with a deadline of ten seconds */
+    for (int i = 0; i < 2000; i++) {
+        if (waitpid(c->pid, NULL, WNOHANG) == c->pid) {
+            c->pid = 0;
+            return false;
+        }
+        if (cluster_ready(c))
+            return true;
+        usleep(10000); /* a poll with a deadline of twenty seconds */
     }
     cluster_fail("the server does not start");
+    return false;
+}
+
+static inline void cluster_up(struct cluster *c)
+{
+    if (!cluster_try(c))
+        cluster_fail("the server ended");
 }
 
 static inline void cluster_down(struct cluster *c, int signal_number)
@@ -161,17 +194,17 @@ static inline void cluster_start(struct cluster *c)
                                       NULL});
     cluster_write(c, "data/pg_hba.conf", "w",
                   "host all open 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n");
-    for (c->port = 54100; c->port < 54200 && !cluster_port_free(c->port); c->port++)
-        ;
-    char conf[512];
-    snprintf(conf, sizeof conf,
-             "port=%u\nlisten_addresses='127.0.0.1'\nunix_socket_directories=''\nfsync=off\n"
-             "max_connections=60\nshared_buffers=16MB\nlog_min_messages=fatal\n",
-             c->port);
-    cluster_write(c, "data/postgresql.conf", "a", conf);
+    cluster_write(c, "data/postgresql.conf", "a",
+                  "listen_addresses='127.0.0.1'\nunix_socket_directories=''\nfsync=off\n"
+                  "max_connections=60\nshared_buffers=16MB\nlog_min_messages=fatal\n");
+    int tries = 0;
+    do
+        c->port = cluster_free_port();
+    while (!cluster_try(c) && ++tries < 5);
+    if (tries == 5)
+        cluster_fail("the server ended");
     snprintf(c->uri, sizeof c->uri, "postgresql://postgres:%s@127.0.0.1:%u/postgres",
              CLUSTER_PASSWORD_URI, c->port);
-    cluster_up(c);
     cluster_sql(c, "create role open login superuser");
 }
 
