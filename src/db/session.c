@@ -38,7 +38,8 @@ struct login {
     PGconn *pg;
     PostgresPollingStatusType next;
     struct db_failure failure; /* a FATAL of PostgreSQL's */
-    bool stepping;             /* a helper has it */
+    struct loop_timer next_turn;
+    bool stepping; /* a helper has it */
 };
 
 struct params {
@@ -255,10 +256,12 @@ static void stop_login(struct session *s)
 {
     struct login *l = s->login;
     s->login = NULL;
-    if (l && l->stepping)
+    if (l && l->stepping) {
         l->session = NULL;
-    else if (l)
+    } else if (l) {
+        loop_timer_stop(&l->next_turn);
         login_free(l);
+    }
 }
 
 static void stop_events(struct session *s)
@@ -483,8 +486,17 @@ static void on_step(void *arg)
         go_down_refused(s);
 }
 
+static void on_next_turn(void *arg)
+{
+    struct login *l = arg;
+    l->stepping = true;
+    helpers_run(
+        l->session->logins,
+        &(struct helpers_job){.work = login_step, .done = on_step, .drop = login_free, .arg = l});
+}
+
 /* The socket may be another one after every step (next address, TLS refused), so its event is made
- * anew, and gone before libpq can close the old one. */
+ * anew, and gone before libpq can close the old one: out of epoll in the next turn. */
 static void on_pollable(evutil_socket_t fd, short what, void *arg)
 {
     struct session *s = arg;
@@ -492,11 +504,9 @@ static void on_pollable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     event_free(s->poll_ev);
     s->poll_ev = NULL;
-    l->stepping = what & EV_READ;
-    if (l->stepping) {
-        helpers_run(s->logins,
-                    &(struct helpers_job){
-                        .work = login_step, .done = on_step, .drop = login_free, .arg = l});
+    if (what & EV_READ) {
+        loop_timer_init(&l->next_turn, s->loop, on_next_turn, l);
+        loop_timer_set(&l->next_turn, 0);
         return;
     }
     login_step(l);
