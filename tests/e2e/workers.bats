@@ -65,3 +65,26 @@ all_have() { [ "$(grep -l "\"payload\":\"$1\"" "$BATS_TEST_TMPDIR"/stream.* | wc
     echo "$before $after"
     [ $((after - before)) = 30 ]
 }
+
+@test "everything at once: reads, clients that leave, streams, reloads, metrics" {
+    local i others=() end=$((SECONDS + 6))
+    again() { while [ $SECONDS -lt $end ]; do "$@" >/dev/null 2>&1 || true; done; }
+    often() { again sh -c "$1; sleep 0.2"; }
+    for i in 1 2 3; do
+        (again curl -s -m 0.15 "$SERVER_URL/sql" -d '{"query":"select pg_sleep(2)"}') 3>&- &
+        others+=($!)
+        (again curl -sN -m 1 "$SERVER_URL/listen/w") 3>&- &
+        others+=($!)
+    done
+    (again curl -s -m 5 "$SERVER_URL/notify/w" -d hello) 3>&- &
+    others+=($!)
+    (often "curl -s -m 5 '$SERVER_ADMIN/metrics' '$SERVER_ADMIN/schema_cache' '$SERVER_ADMIN/listen'") 3>&- &
+    others+=($!)
+    (often "kill -HUP $SERVER_PID; sleep 0.2; kill -USR1 $SERVER_PID") 3>&- &
+    others+=($!)
+    while [ $SECONDS -lt $end ]; do
+        for i in "t?id=eq.7" t ""; do curl -s -m 20 -o /dev/null -w "%{http_code}\n" "$SERVER_URL/rest/$i"; done
+    done >"$BATS_TEST_TMPDIR/codes"
+    wait "${others[@]}"
+    [ "$(sort -u "$BATS_TEST_TMPDIR/codes")" = 200 ]
+}
