@@ -318,6 +318,11 @@ with_compose() {
 	t "becomes healthy" until_ok 300 is_healthy "$one"
 	t "so does the second" until_ok 300 is_healthy "$two"
 	balanced_streams "$one" "$two"
+	t "logs have an end" is "$(eng inspect "$one" -f '{{json .HostConfig.LogConfig}}')" \
+		'{"Type":"json-file","Config":{"max-file":"3","max-size":"10m"}}'
+	t "killed, it is started again" killed_comes_back "$one"
+	t "and answers" until_ok 100 curl -sf -o /dev/null "127.0.0.1:$compose_port/"
+	t "stopped by hand, it stays so" is "$(eng inspect "$two" -f '{{.State.Running}}')" false
 	t "compose down" compose down -v -t 5
 }
 balanced_streams() { # the containers of both instances
@@ -334,6 +339,15 @@ balanced_streams() { # the containers of both instances
 	t "one instance stops with its stream open" stops "$2"
 	t "the balancer goes on with the other" until_ok 30 curl -sf -o /dev/null "127.0.0.1:$balanced_port/"
 	kill $curl1 $curl2 2>/dev/null
+}
+killed_comes_back() { # NAME
+	local old
+	old=$(pid_of "$1")
+	kill -KILL "$old"
+	until_ok 100 another_process "$1" "$old"
+}
+another_process() { # NAME PID: it runs, and is not that one
+	[ "$(eng inspect "$1" -f '{{.State.Running}}')" = true ] && [ "$(pid_of "$1")" != "$2" ]
 }
 
 ignore=(--ignorefile "$top/docker/Dockerfile.dockerignore") # BuildKit finds it by its name

@@ -42,6 +42,52 @@ assert spec['terminationGracePeriodSeconds'] > int(delay.rstrip('s')) + 8
 PY
 }
 
+@test "one pod may always go, a node may always be drained, and both are not on one node where there are two" {
+    python3 - "$top/docker/kubernetes" <<'PY'
+import sys
+import yaml
+read = lambda name: yaml.safe_load(open(f'{sys.argv[1]}/{name}.yaml'))
+spec = read('deployment')['spec']
+budget = read('poddisruptionbudget')['spec']
+assert budget['maxUnavailable'] == 1 and budget['unhealthyPodEvictionPolicy'] == 'AlwaysAllow'
+assert budget['selector'] == spec['selector']
+spread = spec['template']['spec']['topologySpreadConstraints'][0]
+assert spread['topologyKey'] == 'kubernetes.io/hostname' and spread['labelSelector'] == spec['selector']
+PY
+}
+
+@test "kustomization, secret and ingress fit the deployment and the program's defaults" {
+    "$top/build/release/pghttpd" --example >"$BATS_TEST_TMPDIR/example"
+    python3 - "$top/docker/kubernetes" "$BATS_TEST_TMPDIR/example" <<'PY'
+import glob
+import os
+import re
+import sys
+import yaml
+folder = sys.argv[1]
+read = lambda name: yaml.safe_load(open(f'{folder}/{name}'))
+setting = lambda key: re.search(rf'^#{key} = "?([^"\n]*)', open(sys.argv[2]).read(), re.M).group(1)
+seconds = lambda text: int(text.rstrip('s'))
+custom, deployment, secret, ingress = map(read, ('kustomization.yaml', 'deployment.yaml', 'secret.example.yaml', 'ingress.example.yaml'))
+there = {os.path.basename(f) for f in glob.glob(f'{folder}/*.yaml')}
+assert set(custom['resources']) == {f for f in there if 'example' not in f} - {'kustomization.yaml'}
+pod = deployment['spec']['template']['spec']
+c = pod['containers'][0]
+assert [i['name'] for i in custom['images']] == [c['image'].split(':')[0]]
+wanted = {i['key'] for v in pod['volumes'] for i in v['secret']['items']}
+wanted |= {e['valueFrom']['secretKeyRef']['key'] for e in c['env'] if 'valueFrom' in e}
+assert wanted == set(secret['stringData']), wanted
+service = read('service.yaml')
+assert ingress['spec']['rules'][0]['http']['paths'][0]['backend']['service']['port']['name'] == service['spec']['ports'][0]['name']
+notes = {k.split('/')[1]: v for k, v in ingress['metadata']['annotations'].items()}
+assert int(notes['proxy-read-timeout']) > seconds(setting('listen-heartbeat'))
+assert notes['proxy-body-size'].upper() + 'B' == setting('request-max-bytes')
+assert pod['terminationGracePeriodSeconds'] > 5 + seconds(setting('shutdown-timeout'))
+assert int(c['resources']['limits']['memory'].rstrip('Mi')) > 64 + 16 and setting('listen-history-bytes') == '64MB'
+PY
+    if command -v kubectl >/dev/null; then kubectl kustomize "$top/docker/kubernetes" | grep -q '^kind: Deployment'; fi
+}
+
 @test "the Dockerfile is clean, and the linter finds what is wrong" {
     node dockerfile.mjs "$top/docker/Dockerfile"
     sed 's/^WORKDIR .*/WORKDIR build/' "$top/docker/Dockerfile" >"$BATS_TEST_TMPDIR/Dockerfile"
@@ -61,11 +107,16 @@ s = doc['services']['pghttpd']
 assert s['depends_on']['db']['condition'] == 'service_healthy'
 assert s['read_only'] and s['cap_drop'] == ['ALL'] and 'no-new-privileges:true' in s['security_opt']
 assert all(p.startswith('127.0.0.1:') for p in s['ports'])
+for name, service in doc['services'].items(): # they come back, and their logs end somewhere
+    assert service['restart'] == 'unless-stopped', name
+    assert set(service['logging']['options']) == {'max-size', 'max-file'}, name
 assert all('file' in v for v in doc['secrets'].values())
 assert 'PASSWORD' not in str(s['environment'])
 PY
     # where a compose is installed it has the last word
-    if command -v docker-compose >/dev/null; then docker-compose -f "$top/docker/compose.yaml" config -q; fi
+    command -v docker-compose >/dev/null || return 0
+    docker-compose -f "$top/docker/compose.yaml" config -q
+    POSTGRES_VOLUME=/var/lib/postgresql docker-compose -f "$top/docker/compose.yaml" config | grep -q 'data:/var/lib/postgresql:rw'
 }
 
 @test "make install with DESTDIR: program, settings, unit, its user, example" {
