@@ -90,10 +90,9 @@ static void on_payload(void *arg, struct str payload)
 
 /* A catalog is loaded again, since it may have changed before; a further database's for the first
  * time. The configured one's does not wait: it may have been loaded, or not be due yet. */
-static void on_live(void *arg, bool again)
+static void on_live(void *arg)
 {
     struct app_watch *w = arg;
-    (void)again;
     if (w->index > 0 || (atomic_load(&w->app->phase) == APP_RUNNING && w->app->config_read))
         load(w);
 }

@@ -273,7 +273,7 @@ void hub_wish_done(struct hub *h, struct hub_channel *c, const struct err *refus
     pthread_mutex_unlock(&h->lock);
     for (const struct hub_watch *w = watches; w; w = w->next)
         if (w->on_live)
-            w->on_live(w->arg, false);
+            w->on_live(w->arg);
 }
 
 void hub_tick(struct hub *h)

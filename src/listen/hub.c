@@ -184,7 +184,6 @@ void hub_up(struct hub *h)
     assert(h->in_flight == 0);
     if (h->link == LINK_AWAY)
         say_gap(h);
-    bool again = h->link == LINK_AWAY;
     /* Readers who are held learn the reason from the link's old state. */
     strmap_each(h->channels, cover, h);
     strmap_each(h->channels, begin, h);
@@ -195,7 +194,7 @@ void hub_up(struct hub *h)
     publish_held(h);
     for (size_t i = 0; i < h->n_watches; i++)
         if (h->watches[i]->on_live && h->watches[i]->live)
-            h->watches[i]->on_live(h->watches[i]->arg, again);
+            h->watches[i]->on_live(h->watches[i]->arg);
 }
 
 bool hub_is_up(struct hub *h)

@@ -128,8 +128,8 @@ bool hub_rest(struct hub *);
  * NULL but for on_payload; they may not add or remove watches. payload is borrowed. */
 struct hub_watch {
     void (*on_payload)(void *arg, struct str payload);
-    /* LISTEN stands on its channel; again: after an interruption, events may have been missed. */
-    void (*on_live)(void *arg, bool again);
+    /* LISTEN stands on its channel from now on; what came before may have been missed. */
+    void (*on_live)(void *arg);
     void (*on_lost)(void *arg); /* the connection is lost, or cannot be made */
     void *arg;
     struct hub_channel *channel; /* the hub's own, as what follows */
