@@ -9,6 +9,7 @@
 
 #include "util/xalloc.h"
 
+#define FINISH_S 3
 #define HELPER_STACK (256 * 1024) /* getaddrinfo with its NSS modules and PQcancel fit well */
 
 struct task {
@@ -23,6 +24,7 @@ struct line { /* first in, first out */
 struct helpers {
     struct event *ev;
     pthread_mutex_t lock; /* guards everything below */
+    pthread_cond_t ended; /* a thread did */
     struct line waiting, finished;
     unsigned threads, threads_max;
     int fd; /* eventfd: finished is not empty; -1 once closed */
@@ -77,6 +79,11 @@ struct helpers *helpers_new(struct loop *loop, unsigned threads, struct err *err
     struct helpers *h = xcalloc(1, sizeof *h);
     assert(threads > 0);
     pthread_mutex_init(&h->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&h->ended, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     line_init(&h->waiting);
     line_init(&h->finished);
     h->threads_max = threads;
@@ -93,6 +100,7 @@ struct helpers *helpers_new(struct loop *loop, unsigned threads, struct err *err
 
 static void destroy(struct helpers *h)
 {
+    pthread_cond_destroy(&h->ended);
     pthread_mutex_destroy(&h->lock);
     free(h);
 }
@@ -104,6 +112,21 @@ static void drop_all(struct line *l)
         t->job.drop(t->job.arg);
         free(t);
     }
+}
+
+void helpers_finish(struct helpers *h)
+{
+    struct timespec end;
+    if (!h)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += FINISH_S;
+    pthread_mutex_lock(&h->lock);
+    drop_all(&h->waiting);
+    while (h->threads > 0 && pthread_cond_timedwait(&h->ended, &h->lock, &end) == 0)
+        ;
+    pthread_mutex_unlock(&h->lock);
+    helpers_free(h);
 }
 
 void helpers_free(struct helpers *h)
@@ -145,6 +168,7 @@ static void *helper_main(void *arg)
         (void)ignored;
     }
     h->threads--;
+    pthread_cond_signal(&h->ended);
     bool last = h->closed && h->threads == 0;
     pthread_mutex_unlock(&h->lock);
     if (last)

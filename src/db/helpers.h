@@ -21,6 +21,9 @@ struct helpers_job {
 
 MUSTCHECK struct helpers *helpers_new(struct loop *, unsigned threads, struct err *);
 void helpers_free(struct helpers *);
+/* The same, once what runs has ended (it takes milliseconds; 3 s at most are waited). For work that
+ * uses OpenSSL, which exit() takes away from under a thread. */
+void helpers_finish(struct helpers *);
 void helpers_run(struct helpers *, const struct helpers_job *);
 
 #endif

@@ -39,7 +39,7 @@ enum listener_state {
 
 struct db_listener {
     struct loop *loop;
-    struct helpers *helpers;
+    struct helpers *helpers, *logins;
     struct db_listener_ops ops;
     void *arg;
     char *uri;
@@ -61,11 +61,15 @@ struct db_listener *db_listener_new(struct loop *loop, const struct db_listener_
                                     const struct db_listener_ops *ops, void *arg, struct err *err)
 {
     struct helpers *helpers = helpers_new(loop, 1, err);
-    if (!helpers)
+    struct helpers *logins = helpers ? helpers_new(loop, 1, err) : NULL;
+    if (!logins) {
+        helpers_free(helpers);
         return NULL;
+    }
     struct db_listener *l = xcalloc(1, sizeof *l);
     l->loop = loop;
     l->helpers = helpers;
+    l->logins = logins;
     l->ops = *ops;
     l->arg = arg;
     l->uri = xstrdup(spec->uri);
@@ -83,6 +87,7 @@ void db_listener_free(struct db_listener *l)
         return;
     db_listener_stop(l);
     helpers_free(l->helpers);
+    helpers_finish(l->logins);
     db_failure_fini(&l->failure);
     buf_fini(&l->sql);
     free(l->uri);
@@ -173,7 +178,7 @@ static void connect_now(struct db_listener *l)
     struct session_spec spec = {.uri = l->uri,
                                 .application_name = "pghttpd listen",
                                 .target_session_attrs = "primary",
-                                .logins = l->helpers,
+                                .logins = l->logins,
                                 .connect_timeout_us = l->connect_timeout_us};
     l->state = LISTENER_CONNECTING;
     l->session = session_start(l->loop, l->helpers, &spec, &ops, l);

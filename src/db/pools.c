@@ -331,7 +331,7 @@ void db_pools_free(struct db_pools *pools)
     job_finish_ending(pools);
     assert(!pools->first);
     helpers_free(pools->helpers);
-    helpers_free(pools->logins);
+    helpers_finish(pools->logins);
     loop_free_later(pools->loop, destroy, pools); /* behind the jobs and connections that go now */
 }
 

@@ -170,6 +170,34 @@ static void test_closed_during_a_step(void **state)
     }
 }
 
+/* exit() cleans OpenSSL up; no thread may be computing with it then. */
+static void test_exit_during_a_step(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        int status = 0;
+        pid_t child = fork();
+        if (child == 0) {
+            struct err err;
+            struct probe p = {.loop = loop_new(&err)};
+            struct loop_timer end;
+            struct helpers *logins = helpers_new(p.loop, 1, &err);
+            p.session = session_start(p.loop, NULL,
+                                      &(struct session_spec){.uri = cluster.uri, .logins = logins},
+                                      &ops, &p);
+            loop_timer_init(&end, p.loop, on_once, p.loop);
+            loop_timer_set(&end, (uint64_t)i * 250);
+            loop_run(p.loop);
+            session_close(p.session);
+            helpers_finish(logins);
+            loop_free(p.loop);
+            exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+}
+
 /* A name is looked up by a thread; of several hosts the first that answers is taken. */
 static void test_names(void **state)
 {
@@ -277,6 +305,7 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_login_leaves_the_loop_free),
         cmocka_unit_test(test_closed_during_a_step),
+        cmocka_unit_test(test_exit_during_a_step),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_timeout),
         cmocka_unit_test(test_lost),
