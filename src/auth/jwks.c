@@ -43,11 +43,6 @@ static int algorithm(struct str name)
     return -1;
 }
 
-bool jwks_known_algorithm(struct str alg)
-{
-    return algorithm(alg) >= 0;
-}
-
 /* libjose prints every failed key to stderr unless it is given somewhere to report to. */
 static void on_jose_error(void *misc, const char *file, int line, uint64_t error, const char *fmt,
                           va_list args)

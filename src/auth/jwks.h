@@ -18,9 +18,6 @@ MUSTCHECK struct jwks *jwks_new(struct str secret, struct err *);
 struct jwks *jwks_copy(const struct jwks *);
 void jwks_free(struct jwks *);
 
-/* Is it an algorithm of RFC 7518 section 3.1 that we verify? */
-bool jwks_known_algorithm(struct str alg);
-
 enum jwks_answer {
     JWKS_GOOD,
     JWKS_NO_KEY, /* no key of the set serves this algorithm and key id */

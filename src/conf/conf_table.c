@@ -301,15 +301,6 @@ const struct conf_key *conf_key_at(size_t number)
     return NULL;
 }
 
-size_t conf_key_count(void)
-{
-    size_t n = 0;
-    for (size_t g = 0; g < conf_n_groups; g++)
-        n += conf_groups[g].n;
-    assert(n <= CONF_KEYS_MAX);
-    return n;
-}
-
 /* PostgREST's older names. */
 static const struct {
     const char *alias, *name;

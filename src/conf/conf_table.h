@@ -64,7 +64,6 @@ extern const size_t conf_n_groups;
 
 /* Flat numbering of all rows, in the table's order. NULL past the end. */
 const struct conf_key *conf_key_at(size_t number);
-size_t conf_key_count(void);
 
 /* By name as in a file, aliases included; underscores count as dashes. -1: no such key. */
 int conf_key_find(struct str name);

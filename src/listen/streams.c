@@ -526,11 +526,6 @@ void streams_free(struct streams *o)
     free(o);
 }
 
-unsigned streams_count(const struct streams *o)
-{
-    return o->stats.open;
-}
-
 unsigned streams_total(const struct streams *o)
 {
     return atomic_load_explicit(o->total, memory_order_relaxed);

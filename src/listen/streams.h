@@ -28,7 +28,6 @@ struct streams_spec {
 MUSTCHECK struct streams *streams_new(const struct streams_spec *, struct err *);
 void streams_free(struct streams *); /* closes what is left */
 void streams_reconfigure(struct streams *, uint64_t heartbeat_us);
-unsigned streams_count(const struct streams *); /* of this worker */
 unsigned streams_total(const struct streams *); /* of all workers */
 
 struct stream_spec {

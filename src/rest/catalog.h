@@ -195,9 +195,7 @@ bool catalog_table_missing(struct arena *, const struct catalog *, struct str sc
 /* 400 PGRST204. Always false. */
 bool catalog_column_missing(const struct catalog_table *, struct str column, struct err *);
 
-/* How alike two names are, 0 to 1 (trigrams, as hints use it), and the best of many at or above
- * least; p == NULL: none. */
-double catalog_similarity(struct str a, struct str b);
+/* The name most alike, by trigrams, at or above least (0 to 1); p == NULL: none. */
 struct str catalog_closest(struct str name, const struct str *among, size_t n, double least,
                            double *score);
 

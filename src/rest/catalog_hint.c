@@ -107,13 +107,6 @@ static double closeness(struct str a, struct str b)
     return longer ? 1 - (double)row[b.n] / (double)longer : 1;
 }
 
-double catalog_similarity(struct str a, struct str b)
-{
-    double score = 0;
-    catalog_closest(a, &b, 1, 0, &score);
-    return score;
-}
-
 struct str catalog_closest(struct str name, const struct str *among, size_t n, double least,
                            double *score)
 {

@@ -403,16 +403,3 @@ bool rest_parse_query(struct arena *arena, struct str raw, bool rpc_read, struct
     out->ranges = s.ranges;
     return canonical(&s, pairs, n);
 }
-
-bool rest_parse_field(struct arena *arena, struct str text, struct rest_path *path,
-                      struct rest_field *field, struct err *err)
-{
-    struct parse_budget budget = {REST_NODES_MAX, REST_EMBEDS_MAX};
-    struct parser p = {.arena = arena,
-                       .budget = &budget,
-                       .err = err,
-                       .what = "tree path",
-                       .shown = text,
-                       .text = text};
-    return parse_tree_path(&p, path, field);
-}

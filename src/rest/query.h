@@ -184,11 +184,6 @@ struct rest_query {
 MUSTCHECK bool rest_parse_query(struct arena *, struct str raw, bool rpc_read,
                                 struct rest_query *out, struct err *);
 
-/* Splits "a.b.name->key" as in the keys of filters. Used for tree paths met outside of the query
- * string. */
-MUSTCHECK bool rest_parse_field(struct arena *, struct str text, struct rest_path *path,
-                                struct rest_field *field, struct err *);
-
 enum rest_method {
     REST_GET,
     REST_HEAD,

@@ -20,17 +20,6 @@ enum log_level log_get_level(void)
     return atomic_load(&log_threshold);
 }
 
-bool log_level_parse(struct str name, enum log_level *out)
-{
-    for (size_t i = 0; i < sizeof level_names / sizeof *level_names; i++) {
-        if (str_eq(name, str_of(level_names[i]))) {
-            *out = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool plain(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {

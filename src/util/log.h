@@ -13,7 +13,6 @@ enum log_level { LOG_CRIT, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 void log_set_level(enum log_level);
 enum log_level log_get_level(void);
-bool log_level_parse(struct str name, enum log_level *out);
 
 /* A whole line; the message is printf-formatted and quoted as one value. Any thread. */
 void log_line(enum log_level, const char *fmt, ...) PRINTF_LIKE(2, 3);
