@@ -94,6 +94,25 @@ sleeps() { [ "$(sql "select count(*) from pg_stat_activity where query like '%pg
     [ $ms -lt 1500 ]
 }
 
+@test "what runs longer than shutdown-timeout is ended" {
+    local t0 ms running
+    server_stop
+    start --shutdown-timeout 1s --log-level warn
+    query "select pg_sleep(0.7) from generate_series(1, 20)" >"$BATS_TEST_TMPDIR/status" 3>&- &
+    running=$!
+    poll_until 5 sleeps
+    t0=$(date +%s%N)
+    server_signal TERM
+    poll_until 5 server_ended_
+    ms=$((($(date +%s%N) - t0) / 1000000))
+    echo "stopped after $ms ms: $(cat "$SERVER_DIR/log")"
+    [ $ms -ge 1000 ]
+    [ $ms -lt 2500 ]
+    grep -q 'shutdown-timeout is over' "$SERVER_DIR/log"
+    wait $running || true
+    [ "$(cat "$BATS_TEST_TMPDIR/status")" != 200 ]
+}
+
 @test "a port that is taken: exit 1, naming address and port" {
     local out rc=0
     out=$("$SERVER_TOP/build/${MODE:-release}/pghttpd" --db-uri "$CLUSTER_URI" --server-port "$SERVER_PORT" --admin-server-port off 2>&1) || rc=$?

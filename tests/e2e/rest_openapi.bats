@@ -72,6 +72,21 @@ token() { # ROLE
     poll_until 10 seen
 }
 
+@test "where clients reach it: the proxy's address" {
+    local line uri scheme host path
+    while read -r uri scheme host path; do
+        SERVER_NAME=proxied server_start --db-anon-role web --openapi-server-proxy-uri "$uri"
+        req GET /rest/
+        assert_json --arg s "$scheme" --arg h "$host" --arg p "$path" '.schemes == [$s] and .host == $h and .basePath == $p'
+        server_stop
+    done <<'URIS'
+https://example.org/api https example.org:443 /api
+http://example.org http example.org:80 /
+http://[2001:db8::1]:8080/x/y http [2001:db8::1]:8080 /x/y
+URIS
+    server_use main
+}
+
 @test "only what can be given" {
     req GET /rest/ -H 'Accept: text/csv'
     [ "$status" = 406 ]

@@ -45,6 +45,14 @@ create function early() returns void language sql as $$ select set_config('respo
 create function raises(state text) returns void language plpgsql as $$ begin raise sqlstate 'PT402' using message = 'pay', hint = state; end $$;
 create function full_control() returns void language plpgsql as $$ begin raise sqlstate 'PGRST' using
     message = '{"code":"X1","message":"no","details":"d","hint":"h"}', detail = '{"status":332,"headers":{"X-A":"b"}}'; end $$;
+create function raises_text(message text, detail text) returns void language plpgsql as $$ begin
+    if detail is null then raise sqlstate 'PGRST' using message = message; end if;
+    raise sqlstate 'PGRST' using message = message, detail = detail; end $$;
+create domain "image/x-dot" as bytea;
+create domain "text/x-list" as text;
+create function dot() returns "image/x-dot" language sql immutable as $$ select '\x00ff0a41'::bytea $$;
+create function list_step(state "text/x-list", item items) returns "text/x-list" language sql immutable as $$ select state || item.id || ';' $$;
+create aggregate list(items) (sfunc = list_step, stype = "text/x-list", initcond = '');
 SQL
 }
 teardown_file() { e2e_stop; }
@@ -205,6 +213,40 @@ call() { req POST "/rest/rpc/$1" -H 'Content-Type: application/json' -d "$2" "${
     [ "$status" = 332 ]
     [ "$(header x-a)" = b ]
     assert_json '. == {"code":"X1","details":"d","hint":"h","message":"no"}'
+}
+
+@test "RAISE SQLSTATE 'PGRST' with what is no JSON says so" {
+    call raises_text '{"message":"no","detail":"{}"}'
+    [ "$status" = 500 ]
+    assert_json '.code == "PGRST121" and (.details | contains("for MESSAGE: '"'no'"'"))'
+    for message in '{"code":"X"}' '[]' '{"code":1,"message":"m"}'; do
+        call raises_text "$(jq -cn --arg m "$message" '{message: $m, detail: "{\"status\":400,\"headers\":{}}"}')"
+        assert_json '.code == "PGRST121" and (.hint | startswith("MESSAGE must be"))'
+    done
+    call raises_text '{"message":"{\"code\":\"X\",\"message\":\"m\"}","detail":null}'
+    assert_json '.code == "PGRST121" and .details == "DETAIL is missing in the RAISE statement"'
+    for detail in no '{"status":99,"headers":{}}' '{"status":400}' '{"status":400,"headers":{"X-A":1}}'; do
+        call raises_text "$(jq -cn --arg d "$detail" '{message: "{\"code\":\"X\",\"message\":\"m\"}", detail: $d}')"
+        [ "$status" = 500 ]
+        assert_json '.code == "PGRST121" and (.hint | startswith("DETAIL must be"))'
+    done
+}
+
+@test "media types of the database's own: bytes of a function, rows through an aggregate" {
+    req GET /rest/rpc/dot -H 'Accept: image/x-dot'
+    [ "$status $(header content-type)" = '200 image/x-dot' ]
+    [ "$(od -An -tx1 "$body_file" | tr -d ' ')" = 00ff0a41 ]
+    req GET '/rest/items?id=lt.4&order=id.desc' -H 'Accept: text/x-list'
+    [ "$status" = 200 ] || fail "$body"
+    [[ $(header content-type) == text/x-list* ]]
+    [ "$body" = '3;2;1;' ]
+    req GET '/rest/rpc/all_items?limit=2' -H 'Accept: text/x-list'
+    [ "$body" = '1;2;' ]
+    # what the handler was not made for
+    req GET '/rest/items?select=id' -H 'Accept: text/x-list'
+    [ "$status" = 406 ]
+    req GET '/rest/parts' -H 'Accept: text/x-list'
+    [ "$status" = 406 ]
 }
 
 @test "bad calls" {
