@@ -44,8 +44,8 @@ teardown_file() { e2e_stop; }
     done
     less() { after=$(server_rss_kb) && [ $((after - before)) -lt 8192 ]; } # the old one leaves in the background
     poll_until 5 less || fail "resident: $before kB before, $after kB after"
-    # and no thread stays
-    [ "$(ls "/proc/$SERVER_PID/task" | wc -l)" = 1 ]
+    alone() { [ "$(ls "/proc/$SERVER_PID/task" | wc -l)" = 1 ]; }
+    poll_until 5 alone # no thread stays
 }
 
 @test "stopping at any time of a load: at once, and clean" {
