@@ -318,10 +318,10 @@ void pool_conn_gone(struct conn *c)
         pools_check_drained(p->pools);
 }
 
-static void retry_later(struct db_pool *p)
+static void retry_later(struct db_pool *p, uint64_t most_us)
 {
     uint64_t wait = p->backoff_us ? p->backoff_us * 2 : POOL_BACKOFF_MIN_US;
-    p->backoff_us = wait < POOL_BACKOFF_MAX_US ? wait : POOL_BACKOFF_MAX_US;
+    p->backoff_us = wait < most_us ? wait : most_us;
     /* Three quarters to five quarters of it, so that many workers do not come at once. */
     wait = p->backoff_us * 3 / 4 + pools_jitter(p->pools, p->backoff_us / 2);
     p->retry_us = now_of(p) + wait;
@@ -350,7 +350,7 @@ void pool_conn_failed(struct conn *c, const struct db_error *why)
             login_failed(p, &kept.error);
         pool_end(p, &kept.error);
     } else {
-        retry_later(p);
+        retry_later(p, is_refusal(&kept.error) ? POOL_BACKOFF_REFUSED_US : POOL_BACKOFF_AWAY_US);
         if (up_count(p) == 0 && p->n_connecting == 0) {
             if (p->state != POOL_DOWN)
                 log_warn("database %s is away: %s", shown(p), kept.error.message);
@@ -367,7 +367,7 @@ static void on_retry(void *arg)
     struct db_pool *p = arg;
     p->retry_us = 0;
     if (p->state == POOL_DOWN && p->n_conns == 0 && !open_one(p))
-        retry_later(p); /* no room in the budget for now */
+        retry_later(p, POOL_BACKOFF_AWAY_US); /* no room in the budget for now */
     else if (p->state == POOL_UP)
         pump(p);
 }

@@ -38,7 +38,10 @@
 #define CONN_CANCEL_MAX_US (10 * 1000000ull)
 #define CONN_CANCEL_AGAIN_US 20000ull
 #define POOL_BACKOFF_MIN_US 100000ull
-#define POOL_BACKOFF_MAX_US (10 * 1000000ull)
+/* Where nobody is there every attempt is cheap, and whoever waits for the database waits for it,
+ * too; where it says no (a password, no room), an attempt is a line in its log. */
+#define POOL_BACKOFF_AWAY_US (2 * 1000000ull)
+#define POOL_BACKOFF_REFUSED_US (10 * 1000000ull)
 /* Connections of one pool being made at a time: a burst must not start a hundred logins. */
 #define POOL_CONNECTING_MAX 4
 

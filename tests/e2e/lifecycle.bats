@@ -141,6 +141,22 @@ sleeps() { [ "$(sql "select count(*) from pg_stat_activity where query like '%pg
     [ "$(query 'select 1')" = 200 ]
 }
 
+# Failed attempts of the pool to connect.
+attempts() { curl -s "$SERVER_ADMIN/metrics" | awk '/^pghttpd_[a-z_]*connect_failures_total/ {n += $2} END {print n + 0}'; }
+
+@test "PostgreSQL away for longer: it is looked for every few seconds, and found when it is back" {
+    local n
+    cluster_halt
+    sleep 13 # pauses that went on doubling would be over 4.8 s by now
+    n=$(attempts)
+    [ "$n" -ge 5 ]
+    sleep 6
+    [ "$(attempts)" -ge $((n + 2)) ]
+    cluster_restart
+    poll_until 3 is_ready
+    [ "$(query 'select 1')" = 200 ]
+}
+
 @test "every backend killed under load: requests fail or succeed, none hangs, and all is well afterwards" {
     local i clients=()
     for i in 1 2 3 4 5 6 7 8; do
