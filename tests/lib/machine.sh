@@ -34,7 +34,6 @@ machine_boot_() {
     mkdir upper work root
     mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work overlay root
     cd root
-    mount --bind "$top" ".$top"
     mount -t proc proc proc
     mount --bind proc/sys proc/sys
     mount -o remount,bind,ro proc/sys # the kernel's settings are not ours
@@ -42,6 +41,8 @@ machine_boot_() {
     [ -d sys/fs/cgroup ] && mount -t cgroup2 cgroup2 sys/fs/cgroup
     for name in dev run tmp; do mount -t tmpfs -o mode=755 tmpfs $name; done
     chmod 1777 tmp
+    mkdir -p ".$top" # which may be in one of these
+    mount --bind "$top" ".$top"
     mkdir dev/shm dev/pts run/units
     for name in null zero full random urandom tty; do
         : >"dev/$name"
