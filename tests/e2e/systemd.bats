@@ -8,12 +8,11 @@ bats_require_minimum_version 1.5.0
 conf=/etc/pghttpd/pghttpd.conf
 
 setup_file() {
-    [ "${MODE:-release}" = release ] || skip "sanitizers need more than the unit allows"
-    local why
-    why=$(machine_missing)
-    [ -z "$why" ] || skip "$why"
-    export TOP
+    export TOP WHY_NOT
     TOP=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+    WHY_NOT=$(machine_missing)
+    [ "${MODE:-release}" = release ] || WHY_NOT="sanitizers need more than the unit allows"
+    [ -z "$WHY_NOT" ] || return 0
     machine_start "$BATS_FILE_TMPDIR"
     machine make -s -C "$TOP" MODE=release install
     # only that it can be read here
@@ -22,12 +21,17 @@ setup_file() {
     machine systemctl daemon-reload
 }
 
+setup() {
+    [ -z "$WHY_NOT" ] || skip "$WHY_NOT"
+}
+
 teardown_file() {
     [ -z "${MACHINE_PID:-}" ] || machine_stop
 }
 
 # What a failed test wants to be read.
 teardown() {
+    [ -z "$WHY_NOT" ] || return 0
     machine systemctl --no-pager -l status pghttpd || true
     machine tail -n 5 /run/log || true
 }
