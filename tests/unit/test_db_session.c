@@ -301,11 +301,12 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            test_exit_during_a_step), /* first: it forks, and threads do not go along */
         cmocka_unit_test(test_up),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_login_leaves_the_loop_free),
         cmocka_unit_test(test_closed_during_a_step),
-        cmocka_unit_test(test_exit_during_a_step),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_timeout),
         cmocka_unit_test(test_lost),
