@@ -9,7 +9,7 @@
 
 #include "util/xalloc.h"
 
-#define FINISH_S 3
+#define FINISH_S 3                /* for work that ends soon by its nature */
 #define HELPER_STACK (256 * 1024) /* getaddrinfo with its NSS modules and PQcancel fit well */
 
 struct task {
