@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -462,11 +463,17 @@ static void login_done(struct session *s)
     go_up(s);
 }
 
-/* Perhaps on a helper's thread. */
-static void login_step(void *arg)
+static void login_step(struct login *l)
 {
-    struct login *l = arg;
     l->next = PQconnectPoll(l->pg);
+}
+
+/* On a helper's thread. What OpenSSL keeps for the thread goes now: when the thread ends, exit()
+ * may be at taking OpenSSL away. */
+static void login_step_apart(void *arg)
+{
+    login_step(arg);
+    OPENSSL_thread_stop();
 }
 
 static void on_step(void *arg)
@@ -490,9 +497,9 @@ static void on_next_turn(void *arg)
 {
     struct login *l = arg;
     l->stepping = true;
-    helpers_run(
-        l->session->logins,
-        &(struct helpers_job){.work = login_step, .done = on_step, .drop = login_free, .arg = l});
+    helpers_run(l->session->logins,
+                &(struct helpers_job){
+                    .work = login_step_apart, .done = on_step, .drop = login_free, .arg = l});
 }
 
 /* The socket may be another one after every step (next address, TLS refused), so its event is made
