@@ -63,6 +63,7 @@ static bool worker_listen(struct worker *w, struct err *err)
                                     .worker = w,
                                     .conf = w->conf,
                                     .routes = api_routes,
+                                    .body_bytes = &w->app->body_bytes,
                                     .listen_fd = w->app->listen_fds[w->number]};
     w->http = http_server_new(&spec, err);
     if (!w->http)

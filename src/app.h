@@ -65,6 +65,7 @@ struct app {
     int *listen_fds; /* one per worker; -1: none, as admin_fd */
     int admin_fd;
     atomic_uint streams_total; /* event streams of all workers */
+    atomic_size_t body_bytes;  /* of requests of all workers */
     unsigned port, admin_port;
     _Atomic enum app_phase phase;
     struct app_watch *watches; /* one for each database */

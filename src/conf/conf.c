@@ -253,27 +253,42 @@ static bool finish_rest_path(struct conf_loaded *l, struct err *err)
 }
 
 /* Settings that nobody set follow those that somebody did, so that one of them is enough. */
-static void follow(struct conf_loaded *l)
+static bool unset(struct conf_loaded *l, const char *key)
 {
-    struct conf *c = &l->conf;
+    return !top_value(l, key)->text;
+}
+
+static void follow_pool(struct conf_loaded *l, struct conf *c)
+{
     for (size_t i = 0; i < c->n_databases; i++)
-        if (!top_value(l, "db-connections-max")->text &&
-            c->databases[i].db_pool > c->db_connections_max)
+        if (unset(l, "db-connections-max") && c->databases[i].db_pool > c->db_connections_max)
             c->db_connections_max = c->databases[i].db_pool;
-    if (!top_value(l, "db-pool-min")->text && c->db_pool_min > c->databases[0].db_pool)
+    if (unset(l, "db-pool-min") && c->db_pool_min > c->databases[0].db_pool)
         c->db_pool_min = c->databases[0].db_pool;
-    if (!top_value(l, "listen-buffer-max")->text && c->listen_buffer > c->listen_buffer_max)
-        c->listen_buffer_max = c->listen_buffer;
-    if (!top_value(l, "listen-buffer")->text && c->listen_buffer > c->listen_buffer_max)
-        c->listen_buffer = c->listen_buffer_max;
-    if (!top_value(l, "listen-history")->text && c->listen_history < c->listen_buffer_max)
-        c->listen_history = c->listen_buffer_max;
-    if (!top_value(l, "admin-server-host")->text)
-        c->admin_server_host = c->server_host;
     const char *workers = top_value(l, "workers")->text;
     if (workers && strcasecmp(workers, "auto") == 0 && c->workers > c->databases[0].db_pool)
         c->workers = c->databases[0].db_pool;
-    if (!top_value(l, "admin-server-port")->text && c->server_port == c->admin_server_port &&
+}
+
+static void follow_sizes(struct conf_loaded *l, struct conf *c)
+{
+    if (unset(l, "listen-buffer-max") && c->listen_buffer > c->listen_buffer_max)
+        c->listen_buffer_max = c->listen_buffer;
+    if (unset(l, "listen-buffer") && c->listen_buffer > c->listen_buffer_max)
+        c->listen_buffer = c->listen_buffer_max;
+    if (unset(l, "listen-history") && c->listen_history < c->listen_buffer_max)
+        c->listen_history = c->listen_buffer_max;
+    if (unset(l, "request-memory-max") && c->request_memory_max < c->request_max_bytes)
+        c->request_memory_max = c->request_max_bytes;
+    if (unset(l, "request-max-bytes") && c->request_max_bytes > c->request_memory_max)
+        c->request_max_bytes = c->request_memory_max;
+}
+
+static void follow_address(struct conf_loaded *l, struct conf *c)
+{
+    if (unset(l, "admin-server-host"))
+        c->admin_server_host = c->server_host;
+    if (unset(l, "admin-server-port") && c->server_port == c->admin_server_port &&
         c->server_port != 0 && !c->server_unix_socket) {
         c->admin_server_port = CONF_PORT_OFF;
         log_warn("the admin server is off: its port %u is that of the server (set "
@@ -291,7 +306,9 @@ static bool finish(struct conf_loaded *l, struct err *err)
     c->n_app_settings = l->raw.n_app;
     if (!finish_secret(l, err) || !finish_rest_path(l, err))
         return false;
-    follow(l);
+    follow_pool(l, c);
+    follow_sizes(l, c);
+    follow_address(l, c);
     return conf_check(l, err);
 }
 

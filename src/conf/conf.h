@@ -79,7 +79,8 @@ struct conf {
     uint64_t statement_timeout_us;                  /* ceiling of timeout; 0 = none */
 
     /* requests and replies, bytes; 0 = off where 0 makes sense */
-    size_t request_max_bytes, response_max_bytes, response_buffer, copy_max_bytes;
+    size_t request_max_bytes, request_memory_max, response_max_bytes, response_buffer,
+        copy_max_bytes;
     unsigned rest_stream_rows;
 
     /* REST; names follow PostgREST */

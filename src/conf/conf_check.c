@@ -80,6 +80,8 @@ static bool check_orders(const struct conf_loaded *l, struct err *err)
         {"db-pool-min", "db-pool", c->db_pool_min, c->databases[0].db_pool, ""},
         {"workers", "db-pool", c->workers, c->databases[0].db_pool,
          ": each worker needs a connection"},
+        {"request-max-bytes", "request-memory-max", c->request_max_bytes, c->request_memory_max,
+         ": one such body must have room"},
         {"response-buffer", "response-max-bytes", c->response_buffer,
          c->response_max_bytes ? c->response_max_bytes : SIZE_MAX, ""},
     };

@@ -178,6 +178,10 @@ static const struct conf_key database[] = {
 static const struct conf_key requests[] = {
     NUMBER(CONF_BYTES, "request-max-bytes", R, AT(request_max_bytes), "16MB", KB, 16 * GB,
            "largest request body, inflated; more is 413"),
+    NUMBER(
+        CONF_BYTES, "request-memory-max", R, AT(request_memory_max), "256MB", KB, TB,
+        "what the bodies of all requests may take together, those up to 64 KB and POST /copy not "
+        "counted; more is 503"),
     NUMBER(CONF_BYTES, "response-max-bytes", R | CONF_CAN_OFF, AT(response_max_bytes), "off", 0, TB,
            "largest response body; more breaks it off"),
     NUMBER(CONF_BYTES, "response-buffer", R, AT(response_buffer), "256KB", KB, GB,

@@ -104,6 +104,7 @@ struct request {
     struct str transfer_encoding, expect, ask_method, ask_headers, trace_value;
     struct headers in, out;
     struct buf body;
+    size_t charged; /* of body, in the server's body_bytes */
     struct inflater *inflater;
 
     /* body to a sink */
@@ -156,6 +157,7 @@ struct http_server {
     unsigned n_lingering;
 
     struct cidr_list *trusted;
+    atomic_size_t *body_bytes; /* borrowed; shared with the servers of other workers */
     uint32_t id_prefix, id_count;
     struct gzipper *gzipper; /* made by the first body it compresses: 256 KB */
     struct request *orphans;

@@ -20,6 +20,7 @@
 #define DISCARD_MAX 65536  /* a refused body up to this is read and dropped, for keep-alive */
 #define RESERVE_MAX 262144 /* of an announced Content-Length, taken in advance */
 #define KEEP_BODY 65536    /* memory a pooled request keeps */
+#define CHARGE_STEP 65536  /* bodies count in steps of this; up to one step they do not count */
 #define FREE_REQUESTS 128
 #define ARENA_EXTRA (16 * 1024 * 1024)
 
@@ -86,9 +87,19 @@ static void request_destroy(struct request *q)
     free(q);
 }
 
+/* What the body counts in request-memory-max. */
+static void body_charge(struct request *q, size_t bytes)
+{
+    if (q->server)
+        atomic_fetch_add(q->server->body_bytes, bytes - q->charged);
+    q->charged = bytes;
+}
+
 static void request_release(struct request *q)
 {
     struct http_server *s = q->server;
+    if (q->charged)
+        body_charge(q, 0);
     inflater_free(q->inflater);
     buf_fini(&q->held);
     if (q->response)
@@ -252,7 +263,24 @@ static bool body_limit(struct request *q, struct err *err)
     return false;
 }
 
-static bool body_collect(struct request *q, struct str piece, struct err *err)
+static bool body_memory(struct request *q, struct err *err)
+{
+    size_t steps = q->body.n / CHARGE_STEP, limit = q->server->conf->request_memory_max;
+    if (steps * CHARGE_STEP <= q->charged)
+        return true;
+    body_charge(q, steps * CHARGE_STEP);
+    if (atomic_load(q->server->body_bytes) <= limit)
+        return true;
+    buf_fini(&q->body);
+    body_charge(q, 0);
+    err_set(err, 503, "PGH503", "the bodies of other requests take up the %zu bytes there are",
+            limit);
+    err->hint = "request-memory-max";
+    err->retry_after = 1;
+    return false;
+}
+
+static bool body_add(struct request *q, struct str piece, struct err *err)
 {
     struct buf *b = &q->body;
     if (q->inflater)
@@ -263,6 +291,11 @@ static bool body_collect(struct request *q, struct str piece, struct err *err)
         buf_reserve(b, q->content_length < RESERVE_MAX ? q->content_length + 1 : RESERVE_MAX);
     buf_adds(b, piece);
     return !buf_broken(b) || body_limit(q, err);
+}
+
+static bool body_collect(struct request *q, struct str piece, struct err *err)
+{
+    return body_add(q, piece, err) && body_memory(q, err);
 }
 
 static void sink_give(struct request *q, struct str piece, bool at_end)

@@ -499,6 +499,7 @@ struct http_server *http_server_new(const struct http_server_spec *spec, struct 
     s->routes = spec->routes;
     s->admin = spec->admin;
     s->listen_fd = spec->listen_fd;
+    s->body_bytes = spec->body_bytes;
     s->stats = xcalloc(1, sizeof *s->stats);
     s->kick = LOOP_TASK(on_kick, s);
     loop_timer_init(&s->tick, s->loop, on_tick, s);
@@ -622,6 +623,11 @@ void http_servers_metrics(struct http_server *const *servers, size_t n, struct b
         n = SERVERS_MAX;
     for (size_t i = 0; i < n; i++)
         stats[i] = servers[i]->stats;
-    if (n)
-        stats_write(stats, n, servers[0]->router, out);
+    if (n == 0)
+        return;
+    stats_write(stats, n, servers[0]->router, out);
+    metrics_head(out, "pghttpd_http_request_memory_bytes", METRICS_GAUGE,
+                 "What request bodies take up, as request-memory-max counts it");
+    metrics_u64(out, "pghttpd_http_request_memory_bytes", NULL,
+                atomic_load(servers[0]->body_bytes));
 }

@@ -11,6 +11,8 @@
 #ifndef PGH_HTTP_SERVER_H
 #define PGH_HTTP_SERVER_H
 
+#include <stdatomic.h>
+
 #include "conf/conf.h"
 #include "util/arena.h"
 #include "util/buf.h"
@@ -138,6 +140,7 @@ struct http_server_spec {
     const struct route *const *routes; /* NULL-terminated */
     int listen_fd;
     bool admin;
+    atomic_size_t *body_bytes; /* held by requests of all servers; borrowed, outlives them */
 };
 MUSTCHECK struct http_server *http_server_new(const struct http_server_spec *, struct err *);
 void http_server_reconfigure(struct http_server *, struct conf *);

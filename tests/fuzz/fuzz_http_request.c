@@ -15,6 +15,8 @@
 #define SILENCE_MS 5000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+static atomic_size_t body_bytes;
+
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -111,10 +113,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     loop = loop_new(&err);
     struct conf *conf = conf_load(&sources, &action, &err);
     require(fd >= 0 && loop && conf);
-    require(http_server_new(
-                &(struct http_server_spec){
-                    .loop = loop, .conf = conf, .routes = routes, .listen_fd = fd},
-                &err) != NULL);
+    require(http_server_new(&(struct http_server_spec){.loop = loop,
+                                                       .conf = conf,
+                                                       .routes = routes,
+                                                       .listen_fd = fd,
+                                                       .body_bytes = &body_bytes},
+                            &err) != NULL);
     return pthread_create(&thread, NULL, run_server, loop);
 }
 

@@ -29,6 +29,7 @@ struct rig {
     pthread_t thread;
     unsigned port;
     int listen_fd;
+    atomic_size_t body_bytes;
     int streams[64]; /* sockets taken over */
     _Atomic unsigned n_streams;
     _Atomic unsigned gone, closed, finished, sink_bytes, ran;
@@ -68,6 +69,7 @@ static inline void rig_start(const struct route *const *routes, const char *cons
                                                             .conf = rig.conf,
                                                             .routes = routes,
                                                             .listen_fd = rig.listen_fd,
+                                                            .body_bytes = &rig.body_bytes,
                                                             .admin = admin},
                                  &err);
     if (!rig.server)

@@ -306,10 +306,17 @@ static void contradictions(void **state)
     refused("db-pool = 60\ndb-connections-max = 50\n", "db-connections-max");
     refused("db-pool = 2\nworkers = 4\n", "workers");
     refused("db-pool-min = 11\n", "db-pool-min");
+    refused("request-max-bytes = 2MB\nrequest-memory-max = 1MB\n", "request-max-bytes", "1048576");
     struct conf *c = good("db-pool = 100\nlisten-buffer = 9999\n");
     assert_int_equal(c->db_connections_max, 100);
     assert_int_equal(c->listen_buffer_max, 9999);
     assert_int_equal(c->listen_history, 9999);
+    conf_unref(c);
+    c = good("request-max-bytes = 300MB\n");
+    assert_int_equal(c->request_memory_max, c->request_max_bytes);
+    conf_unref(c);
+    c = good("request-memory-max = 1MB\n");
+    assert_int_equal(c->request_max_bytes, c->request_memory_max);
     conf_unref(c);
     c = good("server-port = 3001\n");
     assert_int_equal(c->admin_server_port, CONF_PORT_OFF);

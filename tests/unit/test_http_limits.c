@@ -302,6 +302,56 @@ static void bounds_bodies(void **state)
     free(bytes);
 }
 
+#define SIX_STEPS (6 * 65536)
+
+/* Begins a body of 400,000 bytes and sends SIX_STEPS of it. */
+static int begin_body(void)
+{
+    static const char bytes[SIX_STEPS];
+    int fd = dial();
+    say(fd, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 400000\r\n\r\n");
+    for (size_t sent = 0; sent < sizeof bytes;) {
+        ssize_t got = send(fd, bytes + sent, sizeof bytes - sent, MSG_NOSIGNAL);
+        assert_true(got > 0);
+        sent += (size_t)got;
+    }
+    return fd;
+}
+
+static void end_body(int fd)
+{
+    static const char rest[400000 - SIX_STEPS];
+    struct heard h;
+    assert_int_equal(send(fd, rest, sizeof rest, MSG_NOSIGNAL), sizeof rest);
+    h = hear_until(fd, "\r\n\r\n", 2000);
+    assert_int_equal(status_of(&h), 200);
+    hear_free(&h);
+    close(fd);
+}
+
+static void bounds_all_bodies_together(void **state)
+{
+    (void)state;
+    START("--request-max-bytes", "500000", "--request-memory-max", "1MB");
+    int one = begin_body(), two = begin_body();
+    eventually(rig.body_bytes == 2 * SIX_STEPS);
+    int three = begin_body();
+    struct heard h = hear_all(three);
+    assert_int_equal(status_of(&h), 503);
+    assert_true(has(&h, "\"hint\":\"request-memory-max\""));
+    assert_true(has(&h, "Retry-After: 1\r\n"));
+    hear_free(&h);
+    close(three);
+    assert_int_equal(rig.body_bytes, 2 * SIX_STEPS);
+    close(two); /* a client that leaves makes room, too */
+    eventually(rig.body_bytes == SIX_STEPS);
+    three = begin_body();
+    end_body(three);
+    end_body(one);
+    assert_status("POST /echo HTTP/1.1\r\n" HOST CLOSE "Content-Length: 2\r\n\r\nhi", 200);
+    eventually(rig.body_bytes == 0);
+}
+
 static size_t gzip(const char *in, size_t n, char *out, size_t room)
 {
     z_stream z = {0};
@@ -623,6 +673,7 @@ int main(void)
         TEST(ends_connections_that_dawdle),
         TEST(waits_for_answers_longer_than_for_requests),
         TEST(bounds_bodies),
+        TEST(bounds_all_bodies_together),
         TEST(inflates_bodies_within_bounds),
         TEST(sends_headers_of_any_length),
         TEST(compresses_when_asked),
