@@ -70,8 +70,8 @@ static void test_shape(void **state)
     assert_int_equal(shape(""), 0);
 }
 
-/* Texts with their values in them: each comes once, is not prepared, and travels in company as
- * those of its shape did. */
+/* Texts with their values in them: each comes once, and travels in company as those of its shape
+ * did. */
 static void test_values_in_the_text(void **state)
 {
     (void)state;
@@ -79,7 +79,6 @@ static void test_values_in_the_text(void **state)
     struct world w;
     static struct request q[N];
     static char text[N + 50][80];
-    struct request names;
     conf.db_pipeline_patience_us = 500000;
     world_start(&w);
     for (int i = 0; i < N + 50; i++)
@@ -97,12 +96,30 @@ static void test_values_in_the_text(void **state)
     run_until(&w, all_ended, &(struct crowd){q, N}, 10);
     for (int i = 1; i < N; i++)
         assert_string_equal(q[i].text, q[0].text);
+    check_idle(&w);
+    world_end(&w);
+}
+
+static void test_prepared_at_second_sight(void **state)
+{
+    (void)state;
+    struct world w;
+    struct request q, names;
+    char text[80];
+    databases[0].db_pool = 1; /* names are a connection's */
+    world_start(&w);
+    for (int i = 0; i < 10; i++) {
+        snprintf(text, sizeof text, "select %d * 0 + length($1)", i);
+        quick(&q, text, "0");
+        q.stmts[0].prepare = true;
+        run_ok(&w, &q, "1");
+    }
     shared(&names, "select count(*) from pg_prepared_statements");
     run_ok(&w, &names, "0");
-    for (int i = 0; i < 3; i++) {
-        quick(&q[0], text[0], "0");
-        q[0].stmts[0].prepare = true;
-        run_ok(&w, &q[0], NULL);
+    for (int i = 0; i < 2; i++) {
+        quick(&q, text, "0");
+        q.stmts[0].prepare = true;
+        run_ok(&w, &q, "1");
     }
     shared(&names, "select count(*) from pg_prepared_statements");
     run_ok(&w, &names, "1");
@@ -398,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_pace),
         cmocka_unit_test(test_shape),
         cmocka_unit_test_setup(test_values_in_the_text, before_each),
+        cmocka_unit_test_setup(test_prepared_at_second_sight, before_each),
         cmocka_unit_test_setup(test_company, before_each),
         cmocka_unit_test_setup(test_thrown, before_each),
         cmocka_unit_test_setup(test_thrown_group, before_each),
