@@ -2,8 +2,9 @@
 
 fairness.py many PORT     500 /sql requests at the same time: every one is answered with its own marker, first come
                           first served: the longest wait is at most 1.5 times the median wait of the last tenth
-fairness.py slow PORT     point queries from 4 clients, with and without a slow query (pg_sleep) beside them, interleaved:
-                          the 99th percentile moves by at most 2 ms
+fairness.py slow PORT     point queries from 4 clients, with and without a slow query (pg_sleep) beside them, five times in
+                          turn: the 99th percentile moves by at most 2 ms (the median of the five: other load of the machine
+                          comes in gusts)
 """
 import asyncio
 import json
@@ -63,17 +64,18 @@ def p99(times):
 
 
 async def slow(port):
-    without, beside = [], []
-    for _ in range(3):
-        without += await window(port, 2)
+    moved = []
+    for _ in range(5):
+        without = await window(port, 1.2)
         conn = await asyncio.open_connection("127.0.0.1", port)
-        sleeper = asyncio.create_task(post(*conn, "select pg_sleep(2.5)::text"))
+        sleeper = asyncio.create_task(post(*conn, "select pg_sleep(1.6)::text"))
         await asyncio.sleep(0.1)
-        beside += await window(port, 2)
+        beside = await window(port, 1.2)
         assert not sleeper.done()
         assert (await sleeper)[0] == 200
-    print(f"p99 without {p99(without):.2f} ms of {len(without)}, beside a slow query {p99(beside):.2f} ms of {len(beside)}")
-    assert p99(beside) - p99(without) <= 2
+        print(f"p99 without {p99(without):.2f} ms of {len(without)}, beside a slow query {p99(beside):.2f} ms of {len(beside)}")
+        moved.append(p99(beside) - p99(without))
+    assert statistics.median(moved) <= 2, moved
 
 
 asyncio.run({"many": many, "slow": slow}[sys.argv[1]](int(sys.argv[2])))
