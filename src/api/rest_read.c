@@ -196,6 +196,8 @@ static bool bare(const struct rest_run *run)
         plain = plain_column(&s->field) && !s->cast.p && s->aggregate == REST_AGG_NONE;
     for (const struct plan_cond *c = root->where; c && plain; c = c->next)
         plain = c->kind == PLAN_FILTER && plain_column(&c->field);
+    for (const struct plan_order *o = root->order; o && plain; o = o->next)
+        plain = !o->relation && plain_column(&o->field);
     return plain;
 }
 

@@ -19,6 +19,8 @@ create table api.parent (id int primary key, at timestamptz, doc jsonb);
 create table api.child () inherits (api.parent);
 insert into api.parent values (1, '2024-02-29 12:00+02', '{"b": [1, null], "a": "x"}'), (2, null, null);
 insert into api.child values (1, 'infinity', '"two of that id"');
+create function api.noisy(api.parent) returns int language sql as
+    $$ select length(set_config('response.headers', '[{"X-Noise":"yes"}]', true)) $$;
 grant select on api.parent, api.big, api.failing, api.slow to web_anon;
 analyze api.big;
 SQL
@@ -86,6 +88,15 @@ teardown_file() { e2e_stop; }
     req GET '/rest/parent?id=eq.9'
     [ "$body" = '[]' ]
     [ "$(header content-range)" = '*/*' ]
+}
+
+@test "functions that run in a read by key can set response headers" {
+    req GET '/rest/parent?id=eq.1&select=id&order=noisy'
+    [ "$(header x-noise)" = yes ]
+    req GET '/rest/parent?id=eq.1&select=noisy'
+    [ "$(header x-noise)" = yes ]
+    req GET '/rest/parent?id=eq.1'
+    [ -z "$(header x-noise)" ]
 }
 
 @test "a streamed answer is what json_agg gives" {
