@@ -193,7 +193,8 @@ static bool bare(const struct rest_run *run)
     bool plain = !t->is_view && !t->row_security && !t->representations && !root->children &&
                  !(run->db->db_pre_request && run->db->db_pre_request[0]);
     for (const struct plan_select *s = root->select; s && plain; s = s->next)
-        plain = plain_column(&s->field) && !s->cast.p && s->aggregate == REST_AGG_NONE;
+        plain = (plan_is_star(&s->field) || plain_column(&s->field)) && !s->cast.p &&
+                s->aggregate == REST_AGG_NONE;
     for (const struct plan_cond *c = root->where; c && plain; c = c->next)
         plain = c->kind == PLAN_FILTER && plain_column(&c->field);
     for (const struct plan_order *o = root->order; o && plain; o = o->next)

@@ -92,8 +92,8 @@ bool rest_plan_read(struct arena *arena, const struct plan_spec *spec, struct re
     const struct plan_select *s = root->node.select;
     *out = (struct rest_plan){.root = &root->node,
                               .source = spec->source,
-                              .default_select = s && !s->next && !root->node.children &&
-                                                str_eq(s->field.name, STR("*")),
+                              .default_select =
+                                  s && !s->next && !root->node.children && plan_is_star(&s->field),
                               .n_nodes = p.nodes};
     return true;
 }
@@ -175,7 +175,7 @@ struct catalog_strs rest_plan_needs(struct arena *arena, const struct rest_plan 
 {
     struct names names = {.arena = arena};
     for (const struct plan_select *s = plan->root->select; s; s = s->next) {
-        if (str_eq(s->field.name, STR("*")))
+        if (plan_is_star(&s->field))
             return star(arena);
         add(&names, s->field.name);
     }

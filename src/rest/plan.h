@@ -23,6 +23,12 @@ struct plan_field {
     struct str language;                 /* of to_tsvector; p == NULL: none */
 };
 
+/* All columns of the relation, computed ones not among them. */
+static inline bool plan_is_star(const struct plan_field *f)
+{
+    return str_eq(f->name, STR("*")) && !f->path;
+}
+
 struct plan_select {
     const struct plan_select *next;
     struct plan_field field;

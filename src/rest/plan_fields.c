@@ -3,11 +3,6 @@
  * says so when it is not. */
 #include "rest/plan_private.h"
 
-static bool is_star(const struct plan_field *f)
-{
-    return str_eq(f->name, STR("*")) && !f->path;
-}
-
 static struct plan_field resolve(const struct catalog_table *t, const struct rest_field *f)
 {
     struct plan_field out = {.name = f->name, .path = f->path};
@@ -217,7 +212,7 @@ bool plan_expand_stars(struct planner *p, struct plan_node *node, bool aggregate
         node->select = NULL;
         for (const struct plan_select *s = list, *next; s; s = next) {
             next = s->next;
-            if (is_star(&s->field) && s->aggregate == REST_AGG_NONE) {
+            if (plan_is_star(&s->field) && s->aggregate == REST_AGG_NONE) {
                 if (!expand(p, node, s, &end))
                     return false;
                 continue;
@@ -227,7 +222,7 @@ bool plan_expand_stars(struct planner *p, struct plan_node *node, bool aggregate
                 return false;
             *out = *s;
             out->next = NULL;
-            if (is_star(&s->field) && node->spread != PLAN_NO_SPREAD)
+            if (plan_is_star(&s->field) && node->spread != PLAN_NO_SPREAD)
                 out->field.full_row = true;
             *end = out;
             end = &out->next;

@@ -61,8 +61,7 @@ static const char *aggregate_call(enum rest_aggregate a)
 
 static void select_item(struct sql *s, const struct plan_node *node, const struct plan_select *i)
 {
-    bool whole = i->aggregate == REST_AGG_COUNT && !i->field.full_row && !i->field.path &&
-                 str_eq(i->field.name, STR("*"));
+    bool whole = i->aggregate == REST_AGG_COUNT && !i->field.full_row && plan_is_star(&i->field);
     if (i->aggregate != REST_AGG_NONE)
         open_cast(s, i->aggregate_cast);
     sql_lit(s, aggregate_call(i->aggregate));
