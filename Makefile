@@ -38,7 +38,6 @@ SRC := $(wildcard src/*/*.c) $(filter-out src/main.c,$(wildcard src/*.c))
 CONSOLE := $(wildcard src/console/*)
 OBJ := $(SRC:%.c=$(BUILD)/%.o) $(if $(CONSOLE),$(BUILD)/gen/console_data.o)
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
-DB := $(patsubst tests/db/%.c,$(BUILD)/db/%,$(wildcard tests/db/test_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(BUILD)/pghttpd
@@ -78,10 +77,8 @@ define link_test
 endef
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libpghttpd.a
 	$(link_test)
-$(BUILD)/db/%: tests/db/%.c $(BUILD)/libpghttpd.a
-	$(link_test)
 
-tests-built: all $(UNIT) $(DB) $(BUILD)/bench/jwt_bench
+tests-built: all $(UNIT) $(BUILD)/bench/jwt_bench
 
 test:
 	@tests/lib/deps.sh build run test
@@ -96,10 +93,10 @@ $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libpghttpd.a
 
 unit: $(UNIT)
 	@MODE=$(MODE) KINDS=unit tests/run
-e2e: all $(DB)
-	@MODE=$(MODE) KINDS="db e2e" tests/run
+e2e: all
+	@MODE=$(MODE) KINDS=e2e tests/run
 check: tests-built
-	@MODE=$(MODE) KINDS="unit db e2e" tests/run
+	@MODE=$(MODE) KINDS="unit e2e" tests/run
 # Minutes of load, big data, tens of thousands of streams.
 long: all clients-installed
 	@MODE=$(MODE) LONG=1 tests/run
@@ -186,6 +183,6 @@ install: all
 clean:
 	rm -rf build
 
--include $(OBJ:.o=.d) $(BUILD)/src/main.d $(UNIT:=.d) $(DB:=.d)
+-include $(OBJ:.o=.d) $(BUILD)/src/main.d $(UNIT:=.d)
 .PHONY: all run test tests-built unit e2e check long clients-installed bench readme fuzz fuzz-run cover lint analyze format hooks \
     container-test trixie-test deps install clean

@@ -1,5 +1,5 @@
 #!/bin/bash
-# [PATTERNS="sql rest"] trixie.sh [KIND...]: the unit, db and end-to-end tests on Debian 13 (libpq 17, libmicrohttpd 1.0,
+# [PATTERNS="sql rest"] trixie.sh [KIND...]: the unit and end-to-end tests on Debian 13 (libpq 17, libmicrohttpd 1.0,
 # gcc 14, PostgreSQL 17), built from this tree inside a root made by mmdebstrap. Needs root; skipped with a reason
 # otherwise. RETRY=1: as tests/run says. The root is cached in $CACHE (about 1.5 GB). All mounts, ports and processes live in
 # namespaces of their own and end with the script.
@@ -36,7 +36,7 @@ mkdir -p "$root/src"
 find "$root/src" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
 { git ls-files -co --exclude-standard; find tests/schemas/node_modules tests/clients/node_modules ! -type d 2>/dev/null; } |
 	while IFS= read -r f; do [ ! -e "$f" ] || printf '%s\n' "$f"; done | tar -c -T - | tar -x -C "$root/src"
-export root KINDS="${*:-unit db e2e}" MODE="${MODE:-release}"
+export root KINDS="${*:-unit e2e}" MODE="${MODE:-release}"
 # pivot_root, and chroot only after it: no user namespaces can be made under a mere chroot (the unit of systemd.bats has one)
 # shellcheck disable=SC2016 # expanded inside
 exec unshare -m -p -n -f --kill-child bash -c '
