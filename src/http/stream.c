@@ -58,10 +58,25 @@ static enum http_pull stream_pull(struct request *q)
     return how;
 }
 
+/* The body's end is that of the connection. */
+static bool unframed(const struct request *q)
+{
+    return q->pub.http10 || !q->chunked_reply;
+}
+
+/* libmicrohttpd closes what it gave up when it runs again and something happened on that socket, or
+ * when no other connection is older. It does run, and something happens. The reset needs the close
+ * itself. */
+static void end_now(struct request *q)
+{
+    shutdown(q->peer->fd, unframed(q) ? SHUT_RD : SHUT_RDWR);
+    server_kick(q->server);
+}
+
 static ssize_t stream_break(struct request *q)
 {
     q->stream->broken = true;
-    if (q->pub.http10 || !q->chunked_reply)
+    if (unframed(q))
         reset_on_close(q);
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
@@ -162,6 +177,8 @@ void stream_free(struct request *q)
     if (!st)
         return;
     q->stream = NULL;
+    if (st->broken)
+        end_now(q);
     st->source->closed(st->arg);
     gzipper_free(st->gzip);
     buf_fini(&st->held);

@@ -364,18 +364,47 @@ static void breaks_a_body_visibly(void **state)
     eventually(rig.closed == 2);
 }
 
+/* Asks and reads nothing, until nothing more is pulled for it. */
+static int ask_and_wait(const char *text)
+{
+    int fd = dial(), little = 65536;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+    size_t last = 0, before = pulled;
+    say(fd, text);
+    for (int same = 0; same < 10;) {
+        poll(NULL, 0, 20);
+        same = pulled == last && last > before ? same + 1 : 0;
+        last = pulled;
+    }
+    assert_true(last - before < 16u * 1024 * 1024); /* what the kernel's buffers hold */
+    return fd;
+}
+
+/* libmicrohttpd sees to what it gave up when something happens on that socket, or when it is the
+ * oldest one. */
+static void breaks_a_body_at_once(void **state)
+{
+    (void)state;
+    for (int minor = 0; minor < 2; minor++) {
+        char text[100];
+        unsigned closed = rig.closed;
+        int older = ask_and_wait("GET /lines?n=100000000 HTTP/1.1\r\n" HOST "\r\n");
+        snprintf(text, sizeof text, "GET /lines?n=1000000&break=600000 HTTP/1.%d\r\n%s\r\n", minor,
+                 HOST);
+        int fd = ask_and_wait(text);
+        struct heard h = hear_until(fd, NULL, 3000);
+        assert_int_equal(h.end, minor ? HEAR_EOF : HEAR_RESET);
+        hear_free(&h);
+        close(older);
+        close(fd);
+        eventually(rig.closed == closed + 2);
+    }
+}
+
 static void stops_pulling_when_nobody_reads(void **state)
 {
     (void)state;
-    int fd = dial();
-    say(fd, "GET /lines?n=100000000 HTTP/1.1\r\n" HOST "\r\n");
-    size_t last = 0;
-    for (int same = 0; same < 10;) {
-        poll(NULL, 0, 20);
-        same = pulled == last && last > 0 ? same + 1 : 0;
-        last = pulled;
-    }
-    assert_true(last < 16u * 1024 * 1024); /* what the kernel's buffers hold */
+    int fd = ask_and_wait("GET /lines?n=100000000 HTTP/1.1\r\n" HOST "\r\n");
     close(fd);
     eventually(rig.closed == 1);
 }
@@ -591,6 +620,7 @@ int main(void)
         TEST(streams_a_body),
         TEST(streams_with_waits),
         TEST(breaks_a_body_visibly),
+        TEST(breaks_a_body_at_once),
         TEST(stops_pulling_when_nobody_reads),
         TEST(ends_a_waiting_stream_when_its_client_leaves),
         TEST(compresses_streams),
