@@ -66,6 +66,7 @@ struct app {
     int admin_fd;
     atomic_uint streams_total; /* event streams of all workers */
     atomic_size_t body_bytes;  /* of requests of all workers */
+    atomic_size_t ahead_bytes; /* of answers that are read ahead of their clients, all workers' */
     unsigned port, admin_port;
     _Atomic enum app_phase phase;
     struct app_watch *watches; /* one for each database */

@@ -309,6 +309,9 @@ static void write_http(struct gather *g, struct buf *out)
         if (g->app->workers[i].http)
             servers[n++] = g->app->workers[i].http;
     http_servers_metrics(servers, n, out);
+    metrics_head(out, "pghttpd_http_response_memory_bytes", METRICS_GAUGE,
+                 "Answers read ahead of slow clients, as response-memory-max counts them");
+    metrics_u64(out, "pghttpd_http_response_memory_bytes", NULL, atomic_load(&g->app->ahead_bytes));
     free(servers);
 }
 

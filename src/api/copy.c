@@ -246,7 +246,7 @@ static void run_copy(struct worker *w, struct http_req *req)
     call->worker = w;
     call->req = req;
     drain_init(&call->out);
-    flow_init(&call->flow, req, &call->out, w->conf->response_buffer);
+    flow_init(&call->flow, w, req, &call->out);
     call->flow.closed = drop;
     call->flow.arg = call;
     if (!read_request(call, &err))

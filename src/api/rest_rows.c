@@ -179,7 +179,7 @@ bool rest_rows_group(struct rest_run *run, const struct sqlgen_read *read, struc
         return err_set(err, 413, "PGRST100", "The request needs too much memory");
     rows->run = run;
     drain_init(&rows->drain);
-    flow_init(&rows->flow, run->req, &rows->drain, run->conf->response_buffer);
+    flow_init(&rows->flow, run->worker, run->req, &rows->drain);
     rows->flow.closed = on_closed;
     rows->flow.arg = rows;
     run->own = rows;

@@ -298,7 +298,7 @@ static void run_sql(struct worker *w, struct http_req *req)
     }
     sql_reply_init(&call->reply, &call->options, &call->request, req->arena);
     call->reply.bytes_max = w->conf->response_max_bytes;
-    flow_init(&call->flow, req, &call->reply.out, w->conf->response_buffer);
+    flow_init(&call->flow, w, req, &call->reply.out);
     call->flow.closed = drop;
     call->flow.arg = call;
     if (call->request.n == 0) {

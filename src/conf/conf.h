@@ -80,7 +80,7 @@ struct conf {
 
     /* requests and replies, bytes; 0 = off where 0 makes sense */
     size_t request_max_bytes, request_memory_max, response_max_bytes, response_buffer,
-        copy_max_bytes;
+        response_memory_max, copy_max_bytes;
     unsigned rest_stream_rows;
 
     /* REST; names follow PostgREST */

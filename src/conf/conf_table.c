@@ -186,6 +186,10 @@ static const struct conf_key requests[] = {
            "largest response body; more breaks it off"),
     NUMBER(CONF_BYTES, "response-buffer", R, AT(response_buffer), "256KB", KB, GB,
            "response bytes held before streaming begins"),
+    NUMBER(
+        CONF_BYTES, "response-memory-max", R | CONF_CAN_OFF, AT(response_memory_max), "64MB", 0, TB,
+        "memory for reading answers ahead of clients that make no room for a second, so that they "
+        "keep no connection to the database: all of them together, an eighth of it each"),
     NUMBER(CONF_BYTES, "copy-max-bytes", R | CONF_CAN_OFF, AT(copy_max_bytes), "off", 0, TB,
            "largest body of POST /copy"),
 };

@@ -361,6 +361,11 @@ void db_job_pause(struct db_job *j)
         conn_set_paused(j->conn, true);
 }
 
+bool db_job_awaited(const struct db_job *j)
+{
+    return j->pool && j->pool->waiting.first;
+}
+
 void db_job_resume(struct db_job *j)
 {
     if (j->state == JOB_SENT && j->conn->jobs.first == j)

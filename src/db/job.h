@@ -126,6 +126,8 @@ void db_cancel(struct db_job *);
 /* Backpressure for row mode: while paused nothing is read from the connection. */
 void db_job_pause(struct db_job *);
 void db_job_resume(struct db_job *);
+/* Do others wait for a connection of its pool? */
+bool db_job_awaited(const struct db_job *);
 
 /* The result is a long one, whose reader will set the pace. True: nobody stands behind the job, nor
  * will from now on. False: somebody does, so it leaves: go on taking what comes, until on_again or

@@ -83,8 +83,8 @@ notes = {k.split('/')[1]: v for k, v in ingress['metadata']['annotations'].items
 assert int(notes['proxy-read-timeout']) > seconds(setting('listen-heartbeat'))
 assert notes['proxy-body-size'].upper() + 'B' == setting('request-max-bytes')
 assert pod['terminationGracePeriodSeconds'] > 5 + seconds(setting('shutdown-timeout'))
-bodies = next(int(e['value'].rstrip('MB')) for e in c['env'] if e['name'] == 'PGHTTPD_REQUEST_MEMORY_MAX')
-assert int(c['resources']['limits']['memory'].rstrip('Mi')) > 12 + 64 + 3 * bodies and setting('listen-history-bytes') == '64MB'
+bodies, answers = (next(int(e['value'].rstrip('MB')) for e in c['env'] if e['name'] == f'PGHTTPD_{name}_MEMORY_MAX') for name in ('REQUEST', 'RESPONSE'))
+assert int(c['resources']['limits']['memory'].rstrip('Mi')) > 12 + 64 + 3 * bodies + answers and setting('listen-history-bytes') == '64MB'
 assert bodies >= int(setting('request-max-bytes').rstrip('MB'))
 PY
     if command -v kubectl >/dev/null; then kubectl kustomize "$top/docker/kubernetes" | grep -q '^kind: Deployment'; fi
