@@ -8,7 +8,7 @@ import time
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from sse import Bad, Reader, Sql, Stream, equal, literal, main, quoted, wait_until  # noqa: E402
+from sse import Bad, Reader, Sql, Stream, equal, literal, main, wait_until  # noqa: E402
 
 
 def at(channel, **params):

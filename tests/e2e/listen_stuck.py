@@ -1,9 +1,7 @@
 """Clients that never read beside one that does: 8 of them, 6,000 messages. Prints figures; listen_stuck.bats judges."""
 
 import os
-import random
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
