@@ -3,7 +3,11 @@
  * Stopping: the phase turns to DRAINING (/ready says 503), after shutdown-delay every worker is
  * told to quiesce; each looks every DRAIN_TICK_US whether its requests and streams have ended, then
  * closes its pools, stops its loop and reports to worker 0, whose loop is the last to stop.
- * shutdown-timeout bounds it all. */
+ *
+ * At shutdown-timeout, or at a second signal, what still runs in PostgreSQL is cancelled (phase
+ * CUTTING), so that nothing goes on holding locks for nobody; the workers stop as above as soon as
+ * that came back. What did not in CUT_US is given up: whoever waits for it hears that its outcome
+ * is unknown, and ANSWER_US later the loops are stopped, whatever they do. */
 #include "app.h"
 
 #include <fcntl.h>
@@ -26,6 +30,10 @@
 
 #define DRAIN_TICK_US 5000
 #define AWAY_TICK_US 500000
+/* A cancel takes a connection of its own to PostgreSQL: a millisecond or two nearby, a few round
+ * trips elsewhere. Together with ANSWER_US half a second, which whoever stops us may rely on. */
+#define CUT_US 400000
+#define ANSWER_US 100000
 
 static void worker_free(struct worker *w)
 {
@@ -254,11 +262,22 @@ static void on_drained(void *arg)
         loop_stop(w->loop);
 }
 
+/* Once cut, who is slow to send or to read is not waited for: the answers to what was cancelled
+ * have a tick to leave. */
+static bool is_drained(struct worker *w)
+{
+    if (w->streams_ended && http_server_connections(w->http) == 0)
+        return true;
+    bool quiet = w->quiet;
+    w->quiet = w->cut && !db_pools_busy(w->pools);
+    return quiet && w->quiet;
+}
+
 /* Every tick until no request runs: then the pools close, and on_drained follows. */
 static void on_drain_tick(void *arg)
 {
     struct worker *w = arg;
-    if (w->streams_ended && http_server_connections(w->http) == 0)
+    if (is_drained(w))
         db_pools_drain(w->pools, on_drained, w);
     else
         loop_timer_set(&w->drain_timer, DRAIN_TICK_US);
@@ -289,37 +308,67 @@ static void worker_quiesce(void *arg)
     loop_timer_set(&w->drain_timer, 0);
 }
 
-static void stop_loop(void *arg)
+static void worker_cut(void *arg)
 {
-    loop_stop(arg);
+    struct worker *w = arg;
+    worker_quiesce(w);
+    db_pools_cut(w->pools);
+    w->cut = true;
 }
 
-static void stop_now(struct app *app, const char *why)
+static void worker_give_up(void *arg)
 {
-    if (atomic_exchange(&app->phase, APP_STOPPING) == APP_STOPPING)
-        return;
-    log_warn("stopping at once: %s", why);
+    struct worker *w = arg;
+    db_pools_give_up(w->pools);
+}
+
+static void worker_stop(void *arg)
+{
+    struct worker *w = arg;
+    loop_stop(w->loop);
+}
+
+static void post_all(struct app *app, void (*fn)(void *worker))
+{
     for (unsigned i = 0; i < app->n_workers; i++)
-        loop_post(app->workers[i].loop, stop_loop, app->workers[i].loop);
+        loop_post(app->workers[i].loop, fn, &app->workers[i]);
+}
+
+static void cut(struct app *app, const char *why)
+{
+    if (atomic_load(&app->phase) > APP_DRAINING)
+        return;
+    atomic_store(&app->phase, APP_CUTTING);
+    log_warn("stopping at once: %s", why);
+    post_all(app, worker_cut);
+    loop_timer_set(&app->deadline_timer, CUT_US);
 }
 
 static void on_deadline(void *arg)
 {
-    stop_now(arg, "shutdown-timeout is over and requests are still running");
+    struct app *app = arg;
+    enum app_phase phase = atomic_load(&app->phase);
+    if (phase == APP_DRAINING) {
+        cut(app, "shutdown-timeout is over and requests are still running");
+    } else if (phase == APP_CUTTING) {
+        atomic_store(&app->phase, APP_STOPPING);
+        post_all(app, worker_give_up);
+        loop_timer_set(&app->deadline_timer, ANSWER_US);
+    } else {
+        post_all(app, worker_stop);
+    }
 }
 
 static void on_delay_over(void *arg)
 {
-    struct app *app = arg;
-    for (unsigned i = 0; i < app->n_workers; i++)
-        loop_post(app->workers[i].loop, worker_quiesce, &app->workers[i]);
+    post_all(arg, worker_quiesce);
 }
 
 void app_stop(struct app *app)
 {
     struct loop *loop = app->workers[0].loop;
     if (atomic_load(&app->phase) >= APP_DRAINING) {
-        stop_now(app, "a second signal came");
+        cut(app, "a second signal came");
         return;
     }
     atomic_store(&app->phase, APP_DRAINING);

@@ -45,10 +45,12 @@ struct worker {
     pthread_t thread;
     bool config_read; /* conf holds what the database says, too */
     bool threaded, quiesced, streams_ended, drained;
+    bool cut;   /* what ran in the database was cancelled */
+    bool quiet; /* nothing ran there any more at the last tick */
     struct loop_timer drain_timer;
 };
 
-enum app_phase { APP_STARTING, APP_RUNNING, APP_DRAINING, APP_STOPPING };
+enum app_phase { APP_STARTING, APP_RUNNING, APP_DRAINING, APP_CUTTING, APP_STOPPING };
 
 struct app {
     struct conf_sources sources;
@@ -77,8 +79,8 @@ struct app {
 
 /* Makes everything and opens the listening sockets; err says what stood in the way. */
 MUSTCHECK struct app *app_new(const struct conf_sources *, struct conf *, struct err *);
-void app_run(struct app *);         /* until app_stop has come to its end */
-void app_stop(struct app *);        /* main thread: graceful; the second call stops at once */
+void app_run(struct app *);  /* until app_stop has come to its end */
+void app_stop(struct app *); /* main thread: graceful; the second call cuts what runs short */
 void app_read_config(struct app *); /* at the start, as soon as the database answers */
 void app_reload_config(struct app *);
 void app_reload_catalogs(struct app *); /* and the sessions of the pools */

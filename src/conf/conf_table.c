@@ -111,7 +111,7 @@ static const struct conf_key listening[] = {
            "room for the head of a request and of its answer; heads over three quarters are 431 or "
            "414"),
     NUMBER(CONF_DURATION, "shutdown-timeout", R, AT(shutdown_timeout_us), "8s", 0, HOUR,
-           "time for running requests after SIGTERM"),
+           "time for running requests after SIGTERM; then they are cancelled"),
     NUMBER(CONF_DURATION, "shutdown-delay", R, AT(shutdown_delay_us), "0s", 0, HOUR,
            "time during which /ready is 503 but connections are still accepted after SIGTERM"),
 };

@@ -193,6 +193,14 @@ static bool start_thread(struct helpers *h)
     return started;
 }
 
+void helpers_widen(struct helpers *h, unsigned threads)
+{
+    pthread_mutex_lock(&h->lock);
+    if (h->threads_max < threads)
+        h->threads_max = threads;
+    pthread_mutex_unlock(&h->lock);
+}
+
 void helpers_run(struct helpers *h, const struct helpers_job *job)
 {
     struct task *t = xcalloc(1, sizeof *t);

@@ -25,5 +25,8 @@ void helpers_free(struct helpers *);
  * uses OpenSSL, which exit() takes away from under a thread. */
 void helpers_finish(struct helpers *);
 void helpers_run(struct helpers *, const struct helpers_job *);
+/* So many may run from now on, if that is more: for a last bout in which nothing may wait behind
+ * what hangs. */
+void helpers_widen(struct helpers *, unsigned threads);
 
 #endif

@@ -287,6 +287,8 @@ static void finish(struct db_job *j)
         o.db_us = j->ended_us - placed;
         if (j->end != DB_DONE)
             o.error = j->failure.error;
+        if (j->end == DB_TIMED_OUT && j->pools->cut && !o.error.hint)
+            o.error.hint = "The server was stopped: see its setting shutdown-timeout.";
         if (j->notices) {
             o.notices = j->notices->v;
             o.notice_stmt = j->notices->stmt;

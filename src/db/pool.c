@@ -550,6 +550,26 @@ void pool_end(struct db_pool *p, const struct db_error *why)
         close_idle(p); /* the last one frees it */
 }
 
+void pool_cut(struct db_pool *p, const struct db_error *why)
+{
+    pool_fail_waiting(p, why, false);
+    for (struct conn *c = p->conns; c; c = c->next) {
+        for (struct db_job *j = c->jobs.first, *next; j; j = next) {
+            next = j->next;
+            if (j->state == JOB_PLACED) {
+                conn_leave(c, j);
+                refuse(j, why);
+                continue;
+            }
+            j->timed_out = true;
+            j->ghost = false; /* it would go on behind our back */
+        }
+        if (c->state == CONN_UP)
+            conn_stop_head(c);
+    }
+    pool_pump_later(p);
+}
+
 void pool_refresh(struct db_pool *p)
 {
     if (p->state != POOL_UP)

@@ -39,6 +39,13 @@ void db_pools_refresh(struct db_pools *, const char *database);
 /* Stops taking jobs; on_drained runs (once) when the last running job ended and all connections are
  * closed. */
 void db_pools_drain(struct db_pools *, void (*on_drained)(void *), void *arg);
+/* The time of what runs is over. Takes no jobs any more; what was not sent ends as DB_NOT_SENT,
+ * what was sent is cancelled and ends as it comes back: DB_TIMED_OUT, or DB_DONE when it was
+ * quicker. */
+void db_pools_cut(struct db_pools *);
+/* Whatever has not come back will not be waited for: what may have written ends as DB_UNKNOWN. */
+void db_pools_give_up(struct db_pools *);
+bool db_pools_busy(const struct db_pools *); /* a job waits or runs */
 void db_pools_free(struct db_pools *); /* closes what is left; waiting jobs end as DB_NOT_SENT */
 
 struct db_pool *db_pools_own(struct db_pools *, const struct conf_database *);

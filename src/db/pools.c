@@ -279,18 +279,54 @@ void db_pools_drain(struct db_pools *pools, void (*fn)(void *), void *arg)
     pools_check_drained(pools);
 }
 
+static const struct db_error shutting_down = {
+    .severity = "FATAL", .code = "57P03", .message = "the server is shutting down"};
+
+void db_pools_cut(struct db_pools *pools)
+{
+    pools->draining = true;
+    pools->cut = true;
+    helpers_widen(pools->helpers, HELPER_THREADS + pools->conf->db_connections_max);
+    for (struct db_pool *p = pools->first, *following; p; p = following) {
+        following = p->next;
+        pool_cut(p, &shutting_down);
+    }
+}
+
+bool db_pools_busy(const struct db_pools *pools)
+{
+    for (const struct db_pool *p = pools->first; p; p = p->next) {
+        if (p->waiting.n)
+            return true;
+        for (const struct conn *c = p->conns; c; c = c->next)
+            if (c->jobs.n)
+                return true;
+    }
+    return false;
+}
+
+void db_pools_give_up(struct db_pools *pools)
+{
+    for (struct db_pool *p = pools->first, *following; p; p = following) {
+        following = p->next;
+        for (struct conn *c = p->conns, *next; c; c = next) {
+            next = c->next;
+            if (c->state == CONN_UP && c->jobs.n)
+                conn_break(c, shutting_down.message);
+        }
+    }
+}
+
 /* Ends every job without regard: whoever still waits is told that it was not sent, or that nobody
  * knows. */
 static void end_pool(struct db_pool *p)
 {
-    struct db_error why = {
-        .severity = "FATAL", .code = "57P03", .message = "the server is shutting down"};
     if (p->state != POOL_ENDED)
-        pool_end(p, &why);
+        pool_end(p, &shutting_down);
     for (struct conn *c = p->conns, *next; c; c = next) {
         next = c->next;
         if (c->state == CONN_UP)
-            conn_break(c, why.message);
+            conn_break(c, shutting_down.message);
         else
             conn_close(c);
     }

@@ -81,7 +81,7 @@ struct db_job {
     bool thrown;    /* others stand behind it and it takes long: to be run again alone */
     bool ghost;     /* stands in for a job that went elsewhere: not worth a cancel */
     bool cancelled; /* the caller left: no callback any more */
-    bool timed_out; /* the deadline passed while it was sent */
+    bool timed_out; /* the deadline, or db_pools_cut, came while it was sent */
     bool refused;   /* on_result returned false */
     bool paused, delivered, failing;
     bool committed;   /* its COMMIT was answered */
@@ -228,6 +228,7 @@ struct db_pools {
     struct login_guard *guard;
     uint64_t random;
     bool draining;
+    bool cut; /* db_pools_cut came */
     void (*on_drained)(void *);
     void *drained_arg;
     struct loop_task drained_task;
@@ -308,7 +309,8 @@ void pool_submit_first(struct db_pool *, const struct db_job_spec *, const struc
 void pool_pump_later(struct db_pool *);
 void pool_end(struct db_pool *, const struct db_error *); /* its jobs fail with it */
 void pool_free(struct db_pool *);
-void pool_drain(struct db_pool *);   /* closes what is idle once nobody waits */
+void pool_drain(struct db_pool *); /* closes what is idle once nobody waits */
+void pool_cut(struct db_pool *, const struct db_error *); /* db_pools_cut */
 void pool_refresh(struct db_pool *); /* new connections take the place of those there are */
 void pool_maintain(struct db_pool *, uint64_t now_us);
 void pool_fail_waiting(struct db_pool *, const struct db_error *, bool login_refused);
