@@ -35,6 +35,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     struct app *app = arg;
     struct signalfd_siginfo info;
     (void)what;
+    loop_turn(app->workers[0].loop);
     while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
         switch (info.ssi_signo) {
         case SIGTERM:

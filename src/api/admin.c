@@ -264,7 +264,8 @@ static void write_auth(struct gather *g, struct buf *out)
 static void write_lag(struct gather *g, struct buf *out)
 {
     metrics_head(out, "pghttpd_loop_lag_seconds", METRICS_GAUGE,
-                 "How long the worker's last turn of its loop took");
+                 "Longest turn of the worker's loop in the last 30 to 60 seconds: so long a "
+                 "request may have waited for others");
     for (unsigned i = 0; i < g->app->n_workers; i++) {
         struct buf labels;
         buf_init(&labels, 64);

@@ -61,6 +61,7 @@ static void on_pollable(evutil_socket_t fd, short what, void *p)
 {
     struct cancel *c = p;
     (void)fd, (void)what;
+    loop_turn(c->loop);
     event_free(c->ev);
     c->ev = NULL;
     advance(c, PQcancelPoll(c->pg));

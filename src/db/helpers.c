@@ -22,6 +22,7 @@ struct line { /* first in, first out */
 };
 
 struct helpers {
+    struct loop *loop;
     struct event *ev;
     pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t ended; /* a thread did */
@@ -60,6 +61,7 @@ static void on_finished(evutil_socket_t fd, short what, void *arg)
     struct helpers *h = arg;
     uint64_t count;
     (void)what;
+    loop_turn(h->loop);
     if (read(fd, &count, sizeof count) < 0)
         return;
     pthread_mutex_lock(&h->lock);
@@ -86,6 +88,7 @@ struct helpers *helpers_new(struct loop *loop, unsigned threads, struct err *err
     pthread_condattr_destroy(&monotonic);
     line_init(&h->waiting);
     line_init(&h->finished);
+    h->loop = loop;
     h->threads_max = threads;
     h->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (h->fd >= 0)

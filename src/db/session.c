@@ -325,6 +325,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct session *s = arg;
     (void)fd, (void)what;
+    loop_turn(s->loop);
     bool alive = PQconsumeInput(s->pg) == 1;
     s->ops.on_input(s->arg); /* also when it broke: what came before is still to be read */
     if (s->state == SESSION_UP && (!alive || PQstatus(s->pg) == CONNECTION_BAD))
@@ -333,8 +334,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
+    struct session *s = arg;
     (void)fd, (void)what;
-    session_flush(arg);
+    loop_turn(s->loop);
+    session_flush(s);
 }
 
 void session_flush(struct session *s)
@@ -509,6 +512,7 @@ static void on_pollable(evutil_socket_t fd, short what, void *arg)
     struct session *s = arg;
     struct login *l = s->login;
     (void)fd;
+    loop_turn(s->loop);
     event_free(s->poll_ev);
     s->poll_ev = NULL;
     if (what & EV_READ) {

@@ -73,6 +73,7 @@ static void on_linger(evutil_socket_t fd, short what, void *arg)
 {
     struct lingerer *l = arg;
     (void)fd;
+    loop_turn(l->server->loop);
     bool writing = l->sent < l->out.n;
     if ((writing && !linger_write(l)) || ((what & EV_READ) && !linger_drain(l))) {
         linger_end(l);

@@ -228,12 +228,12 @@ static void on_gone_ready(evutil_socket_t fd, short what, void *arg)
     struct epoll_event events[64];
     int n;
     (void)what;
+    loop_turn(s->loop);
     do {
         n = epoll_wait(fd, events, 64, 0);
         for (int i = 0; i < n; i++)
             peer_gone(events[i].data.ptr, events[i].events);
     } while (n == 64);
-    (void)s;
 }
 
 /* --- timeouts --- */
@@ -364,6 +364,7 @@ static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
 {
     struct http_server *s = arg;
     (void)what;
+    loop_turn(s->loop);
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         struct sockaddr_storage address = {0};
         socklen_t n = sizeof address;
@@ -404,8 +405,10 @@ static void on_kick(void *arg)
 
 static void on_daemon_ready(evutil_socket_t fd, short what, void *arg)
 {
+    struct http_server *s = arg;
     (void)fd, (void)what;
-    server_kick(arg);
+    loop_turn(s->loop);
+    server_kick(s);
 }
 
 /* --- life --- */

@@ -385,8 +385,10 @@ static void on_ready(struct stream *s, uint32_t what)
 
 static void on_epoll(evutil_socket_t fd, short what, void *arg)
 {
+    const struct streams *o = arg;
     struct epoll_event events[EVENTS];
-    (void)what, (void)arg;
+    (void)what;
+    loop_turn(o->loop);
     int n = epoll_wait(fd, events, EVENTS, 0);
     for (int i = 0; i < n; i++)
         on_ready(events[i].data.ptr, events[i].events);

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/metrics.h"
 #include "util/xalloc.h"
 
 struct loop_queue {
@@ -22,8 +23,9 @@ struct posted {
     void *arg;
 };
 
-/* The clock of one turn: read by the first who asks after the wait, forgotten when the turn ends.
- * Reading it at the end of the turn before would be wrong by the whole wait. */
+/* The clock of one turn: read by the turn's first callback (loop_turn), forgotten when the turn
+ * ends. Reading it at the end of the turn before would be wrong by the whole wait; libevent, which
+ * knows when the wait ended, tells nobody. */
 struct turn_clock {
     uint64_t now_us; /* 0: not read in this turn */
 };
@@ -34,7 +36,7 @@ struct loop {
     struct loop_queue queue[LOOP_PHASES];
     struct garbage *garbage; /* freed after the phases, in the order given */
     size_t garbage_n, garbage_cap;
-    uint64_t lag_us;
+    struct metrics_recent turns; /* how long they took */
     int wake_fd;
     struct event *wake_ev;
     bool stopped;
@@ -68,6 +70,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     uint64_t count;
     (void)what;
+    loop_turn(arg);
     if (read(fd, &count, sizeof count) > 0)
         run_posted(arg);
 }
@@ -197,7 +200,7 @@ uint64_t loop_now_us(const struct loop *l)
 
 uint64_t loop_lag_us(const struct loop *l)
 {
-    return l->lag_us;
+    return metrics_recent_largest(&l->turns, loop_now_us(l));
 }
 
 void loop_run(struct loop *l)
@@ -207,9 +210,9 @@ void loop_run(struct loop *l)
     while (!l->stopped) {
         l->clock->now_us = 0;
         event_base_loop(l->base, EVLOOP_ONCE);
-        uint64_t began = loop_now_us(l); /* as a rule read by the turn's first callback */
+        uint64_t began = loop_now_us(l);
         after_turn(l);
-        l->lag_us = loop_clock_us() - began;
+        metrics_recent_note(&l->turns, began, loop_clock_us() - began);
     }
     l->clock->now_us = 0;
 }
@@ -244,6 +247,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct loop_timer *t = arg;
     (void)fd, (void)what;
+    loop_turn(t->loop);
     t->fn(t->arg);
 }
 

@@ -53,7 +53,16 @@ void loop_free_later(struct loop *, void (*free_fn)(void *), void *p);
 uint64_t
 loop_now_us(const struct loop *); /* monotonic microseconds; read once a turn, after the wait */
 uint64_t loop_clock_us(void);     /* the same clock, read afresh */
-uint64_t loop_lag_us(const struct loop *); /* how long the last turn took, for the metrics */
+/* The longest turn of the last 30 to 60 seconds (not the one under way): so long something that was
+ * ready waited for others. */
+uint64_t loop_lag_us(const struct loop *);
+/* First thing in a callback of libevent's: reads the clock of the turn if it is the turn's first.
+ * Whoever registers an event with loop_base does this; without it the turn seems to begin only
+ * where the time is asked for. Timers and posts do it by themselves. */
+static inline void loop_turn(const struct loop *l)
+{
+    (void)loop_now_us(l);
+}
 
 void loop_run(struct loop *); /* until loop_stop */
 void loop_stop(struct loop *);

@@ -76,3 +76,23 @@ void metrics_histogram(struct buf *out, const char *name, const char *labels,
     snprintf(full, sizeof full, "%s_count", name);
     metrics_u64(out, full, labels, h->count);
 }
+
+void metrics_recent_note(struct metrics_recent *m, uint64_t now_us, uint64_t value)
+{
+    uint64_t passed = now_us - m->since_us;
+    if (passed >= METRICS_RECENT_US) {
+        m->before = passed < 2 * METRICS_RECENT_US ? m->largest : 0;
+        m->largest = 0;
+        m->since_us = now_us;
+    }
+    if (value > m->largest)
+        m->largest = value;
+}
+
+uint64_t metrics_recent_largest(const struct metrics_recent *m, uint64_t now_us)
+{
+    uint64_t passed = now_us - m->since_us;
+    if (passed >= 2 * METRICS_RECENT_US)
+        return 0;
+    return passed < METRICS_RECENT_US && m->before > m->largest ? m->before : m->largest;
+}

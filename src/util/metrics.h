@@ -27,4 +27,13 @@ void metrics_observe(struct metrics_histogram *, uint64_t us);
 void metrics_histogram(struct buf *out, const char *name, const char *labels,
                        const struct metrics_histogram *);
 
+/* The largest value of the last METRICS_RECENT_US to twice that: a gauge that shows what happened
+ * between two scrapes. Times are those of the values, and never go back. */
+#define METRICS_RECENT_US 30000000
+struct metrics_recent {
+    uint64_t since_us, largest, before; /* before: of the METRICS_RECENT_US before since_us */
+};
+void metrics_recent_note(struct metrics_recent *, uint64_t now_us, uint64_t value);
+uint64_t metrics_recent_largest(const struct metrics_recent *, uint64_t now_us);
+
 #endif

@@ -17,6 +17,7 @@ struct probe {
     int ups, downs, inputs, tuples;
     char code[16], message[512], hint[256];
     bool query;
+    struct session_ops ops; /* not set: the usual ones */
 };
 
 static void on_up(void *arg)
@@ -76,7 +77,7 @@ static void probe_start(struct probe *p, const struct session_spec *spec)
     loop_timer_set(&p->deadline, 10 * 1000000);
     struct session_spec mine = *spec;
     mine.logins = p->helpers;
-    p->session = session_start(p->loop, p->helpers, &mine, &ops, p);
+    p->session = session_start(p->loop, p->helpers, &mine, p->ops.on_input ? &p->ops : &ops, p);
     assert_int_equal(p->ups + p->downs, 0);
     loop_run(p->loop);
 }
@@ -107,6 +108,25 @@ static void test_up(void **state)
     assert_int_equal(p.tuples, 1);
     assert_string_equal(PQparameterStatus(session_pg(p.session), "client_encoding"), "UTF8");
     assert_string_equal(PQparameterStatus(session_pg(p.session), "application_name"), "pghttpd");
+    probe_end(&p);
+}
+
+static void on_slow_input(void *arg)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL);
+    on_input(arg);
+}
+
+/* What is done with an answer of PostgreSQL's keeps others waiting: it counts. */
+static void test_reading_counts_as_lag(void **state)
+{
+    (void)state;
+    struct probe p = {.query = true};
+    p.ops = ops;
+    p.ops.on_input = on_slow_input;
+    probe_start(&p, &(struct session_spec){.uri = cluster.uri});
+    assert_int_equal(p.tuples, 1);
+    assert_true(loop_lag_us(p.loop) >= 30000);
     probe_end(&p);
 }
 
@@ -305,6 +325,7 @@ int main(void)
             test_exit_during_a_step), /* first: it forks, and threads do not go along */
         cmocka_unit_test(test_up),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_reading_counts_as_lag),
         cmocka_unit_test(test_login_leaves_the_loop_free),
         cmocka_unit_test(test_closed_during_a_step),
         cmocka_unit_test(test_refused),

@@ -184,6 +184,26 @@ static void metrics_text(void **state)
     buf_fini(&b);
 }
 
+static void the_largest_of_late(void **state)
+{
+    struct metrics_recent m = {0};
+    uint64_t start = 1000000, half = METRICS_RECENT_US / 2;
+    (void)state;
+    assert_int_equal(metrics_recent_largest(&m, start), 0);
+    metrics_recent_note(&m, start, 7);
+    metrics_recent_note(&m, start + 1, 5);
+    assert_int_equal(metrics_recent_largest(&m, start + 1), 7);
+    metrics_recent_note(&m, start + 3 * half, 6);
+    assert_int_equal(metrics_recent_largest(&m, start + 3 * half), 7);
+    metrics_recent_note(&m, start + 5 * half, 2);
+    assert_int_equal(metrics_recent_largest(&m, start + 5 * half), 6);
+    /* nothing came since: what was noted grows old all the same */
+    assert_int_equal(metrics_recent_largest(&m, start + 7 * half), 2);
+    assert_int_equal(metrics_recent_largest(&m, start + 9 * half), 0);
+    metrics_recent_note(&m, start + 20 * half, 3);
+    assert_int_equal(metrics_recent_largest(&m, start + 20 * half), 3);
+}
+
 struct trace {
     struct loop *loop;
     char seen[16];
@@ -266,6 +286,40 @@ static void phases_run_in_order(void **state)
     loop_free(t.loop);
 }
 
+#define LONG_TURN_US 30000
+
+struct slow {
+    struct loop *loop;
+    struct loop_timer timer;
+    int turns;
+};
+
+static void on_slow_timer(void *arg)
+{
+    struct slow *s = arg;
+    if (s->turns++ == 0)
+        nanosleep(&(struct timespec){.tv_nsec = LONG_TURN_US * 1000}, NULL);
+    else if (s->turns == 10)
+        loop_stop(s->loop);
+    loop_timer_set(&s->timer, 1000);
+}
+
+/* Also after others that were short, as the one in which it is asked for. */
+static void a_long_turn_shows(void **state)
+{
+    struct err err;
+    struct slow s = {.loop = loop_new(&err)};
+    (void)state;
+    assert_non_null(s.loop);
+    loop_timer_init(&s.timer, s.loop, on_slow_timer, &s);
+    loop_timer_set(&s.timer, 100);
+    loop_run(s.loop);
+    assert_true(loop_lag_us(s.loop) >= LONG_TURN_US);
+    assert_true(loop_lag_us(s.loop) < 100 * LONG_TURN_US);
+    loop_timer_stop(&s.timer);
+    loop_free(s.loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,7 +333,9 @@ int main(void)
         cmocka_unit_test(map_finds_what_was_put),
         cmocka_unit_test(nobody_forges_a_log_line),
         cmocka_unit_test(metrics_text),
+        cmocka_unit_test(the_largest_of_late),
         cmocka_unit_test(phases_run_in_order),
+        cmocka_unit_test(a_long_turn_shows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
