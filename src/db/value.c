@@ -212,9 +212,3 @@ void db_value_write(struct buf *out, const struct db_conv *c, struct str text)
 {
     write_value(out, c, text, 0);
 }
-
-void db_value_json(struct buf *out, db_oid type, struct str text)
-{
-    struct db_conv c = db_value_conv(NULL, type);
-    write_value(out, &c, text, 0);
-}

@@ -39,7 +39,4 @@ struct db_conv {
 struct db_conv db_value_conv(const struct db_types *types, db_oid type); /* types may be NULL */
 void db_value_write(struct buf *out, const struct db_conv *, struct str text);
 
-/* The two in one, for built-in types. */
-void db_value_json(struct buf *out, db_oid type, struct str text);
-
 #endif
