@@ -46,6 +46,19 @@ static void echo_batch_headers(struct call *call)
         set_header(call->req, STR("Neon-Batch-Deferrable"), o->echo_deferrable);
 }
 
+/* Rows that max_rows left out: CSV has no place for that in its body. Once it streams, nobody knows
+ * yet. */
+static void say_truncated(struct call *call, bool streams)
+{
+    const struct sql_options *o = &call->options;
+    if (o->format != SQL_CSV || !o->limited)
+        return;
+    if (call->reply.truncated)
+        set_header(call->req, STR("Pghttpd-Truncated"), STR("true"));
+    else if (streams)
+        set_header(call->req, STR("Pghttpd-Truncated"), STR("unknown"));
+}
+
 /* ";dur=" in milliseconds */
 static void add_duration(struct buf *b, struct str name, uint64_t us)
 {
@@ -86,8 +99,10 @@ static bool on_result(void *arg, size_t i, const struct db_result *result)
         return false;
     if (flow_is_over(&call->flow) && !call->flow.streaming && !db_job_long(call->flow.job))
         return true; /* held, for the moment that its cancel takes */
-    if (flow_is_over(&call->flow) && !call->flow.streaming)
+    if (flow_is_over(&call->flow) && !call->flow.streaming) {
         echo_batch_headers(call);
+        say_truncated(call, true);
+    }
     flow_filled(&call->flow, sql_reply_type(&call->reply));
     return true;
 }
@@ -159,6 +174,7 @@ static void reply_success(struct call *call, const struct db_outcome *o)
     } else {
         add_timing(call, o);
         echo_batch_headers(call);
+        say_truncated(call, false);
         http_reply(call->req, 200, sql_reply_type(&call->reply), &call->reply.out.buf);
     }
     sql_reply_fini(&call->reply);

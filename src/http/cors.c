@@ -2,7 +2,7 @@
 
 #define EXPOSED                                                                                    \
     "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, "    \
-    "Transfer-Encoding, Range-Unit"
+    "Transfer-Encoding, Range-Unit, Pghttpd-Truncated"
 #define METHODS "GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD"
 
 bool cors_listed(const struct conf_list *allowed, struct str origin, bool strict, bool *exact)

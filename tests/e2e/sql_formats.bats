@@ -53,6 +53,41 @@ query() { req POST "/sql${URL:-}" -d "$(jq -cn --arg q "$1" '{query: $q}')" "${@
     [ "$body" = $'"a,""b"\n1' ]
 }
 
+@test "rows that max_rows left out show in every format" {
+    local five='select g as n from generate_series(1,5) g'
+    URL='?max_rows=2' query "$five" -H 'Accept: application/x-ndjson'
+    [ "$(tail -1 "$body_file")" = '{"command":"SELECT","rowCount":5,"truncated":true}' ]
+    URL='?max_rows=2' query "$five" -H 'Accept: text/csv'
+    [ "$body" = $'n\n1\n2' ]
+    [ "$(header pghttpd-truncated)" = true ]
+    URL='?max_rows=0' query "$five" -H 'Accept: text/csv'
+    [ "$body" = n ]
+    [ "$(header pghttpd-truncated)" = true ]
+    for rows in 5 6; do
+        URL="?max_rows=$rows" query "$five" -H 'Accept: text/csv'
+        [ "$body" = $'n\n1\n2\n3\n4\n5' ]
+        run ! header pghttpd-truncated
+    done
+    # a single statement that only reads is cancelled there
+    req GET '/sql?max_rows=2&query=select+generate_series(1,100000000)+as+n' -H 'Accept: text/csv'
+    [ "$status" = 200 ]
+    [ "$body" = $'n\n1\n2' ]
+    [ "$(header pghttpd-truncated)" = true ]
+    # its head is sent before that is known
+    for rows in 1000 2000 3000; do
+        URL="?max_rows=$rows" query "select n, repeat('x', 100) from generate_series(1,2000) n" -H 'Accept: text/csv'
+        [ "$curl_status" = 0 ]
+        [ "$(header pghttpd-truncated)" = unknown ]
+        [ "$(wc -l <"$body_file")" = $((rows < 2000 ? rows + 1 : 2001)) ]
+    done
+    query "select n, repeat('x', 100) from generate_series(1,2000) n" -H 'Accept: text/csv'
+    run ! header pghttpd-truncated
+    # bodies that say it themselves
+    URL='?max_rows=2' query "$five"
+    assert_json .truncated
+    run ! header pghttpd-truncated
+}
+
 @test "a big result streams, whole and in order" {
     query "select n, repeat('x', 100) as pad from generate_series(1,20000) n"
     [ "$status" = 200 ]
