@@ -280,20 +280,100 @@ static void reply_empty(struct call *call)
 }
 
 /* False with err; index and batch tell which statement. */
-static bool read_request(struct call *call, struct db_pool **pool, struct err *err)
+static bool read_request(struct call *call, const struct db_pool *pool, struct err *err)
 {
     struct http_req *req = call->req;
-    call->request.failed = SQL_NO_INDEX;
-    if (!sql_access_options(req, &call->options, err) || !sql_options_finish(&call->options, err))
-        return false;
-    *pool = sql_access_pool(call->worker, req, &call->options, err);
-    if (!*pool)
-        return false;
     struct sql_body body = {.p = (char *)(uintptr_t)req->body.p, /* ours to change: server.h */
                             .n = req->body.n,
                             .get = req->method != HTTP_POST,
-                            .plain_backslash = db_pool_plain_backslash(*pool)};
+                            .plain_backslash = db_pool_plain_backslash(pool)};
     return sql_request_read(req->arena, &call->options, &body, &call->request, err);
+}
+
+static void fail(struct call *call, const struct err *err)
+{
+    sql_access_fail_index(call->req, err, call->request.batch, call->request.failed);
+}
+
+static void start(struct call *call, struct db_pool *pool)
+{
+    struct err err = {.status = 0};
+    struct worker *w = call->worker;
+    if (!read_request(call, pool, &err)) {
+        fail(call, &err);
+        return;
+    }
+    sql_reply_init(&call->reply, &call->options, &call->request, call->req->arena);
+    call->reply.bytes_max = w->conf->response_max_bytes;
+    flow_init(&call->flow, w, call->req, &call->reply.out);
+    call->flow.closed = drop;
+    call->flow.arg = call;
+    if (call->request.n == 0) {
+        reply_empty(call);
+        return;
+    }
+    http_on_gone(call->req, drop, call);
+    submit(call, pool);
+}
+
+/* ---- the first request of a pool ----
+ *
+ * Where :name stands depends on where '...' ends, and that on what a backslash means in it, which
+ * only the session knows (standard_conforming_strings; a login may have its own). Before a pool has
+ * had a session, a request that may have both waits for one, by a job that does nothing: one round
+ * trip more, behind those of the login. */
+
+static bool has(struct str s, char c)
+{
+    return str_find(s, c, 0) < s.n;
+}
+
+/* Parameters by name are an object inside of an object or array. */
+static bool needs_session(const struct call *call)
+{
+    const struct sql_options *o = &call->options;
+    struct str body = call->req->body;
+    if (o->params.p)
+        return has(o->params, '{') && (has(o->query, '\\') || has(body, '\\'));
+    size_t brace = str_find(body, '{', 0);
+    return has(body, '\\') && brace < body.n && has(str_from(body, brace + 1), '{');
+}
+
+static bool on_nothing(void *arg, size_t i, const struct db_result *result)
+{
+    (void)arg, (void)i, (void)result;
+    return true;
+}
+
+static void on_session(void *arg, const struct db_outcome *o)
+{
+    struct call *call = arg;
+    struct err err = {.status = 0};
+    call->flow.job = NULL;
+    http_on_gone(call->req, NULL, NULL);
+    if (o->end != DB_DONE) {
+        reply_error(call, o);
+        return;
+    }
+    struct db_pool *pool = sql_access_pool(call->worker, call->req, &call->options, &err);
+    if (pool)
+        start(call, pool);
+    else
+        fail(call, &err);
+}
+
+static void await_session(struct call *call, struct db_pool *pool)
+{
+    static const struct db_stmt nothing = {.sql = "SELECT", .sql_len = 6};
+    static const struct db_ops ops = {.on_result = on_nothing, .on_done = on_session};
+    const struct db_job_spec spec = {
+        .stmts = &nothing,
+        .n = 1,
+        .travel = DB_SHARED,
+        .timeout_us = sql_access_time_left(call->worker, call->req, &call->options),
+    };
+    http_on_gone(call->req, drop, call);
+    call->flow.job = db_submit(pool, &spec, &ops, call);
 }
 
 static void run_sql(struct worker *w, struct http_req *req)
@@ -308,21 +388,15 @@ static void run_sql(struct worker *w, struct http_req *req)
     }
     call->worker = w;
     call->req = req;
-    if (!read_request(call, &pool, &err)) {
-        sql_access_fail_index(req, &err, call->request.batch, call->request.failed);
-        return;
-    }
-    sql_reply_init(&call->reply, &call->options, &call->request, req->arena);
-    call->reply.bytes_max = w->conf->response_max_bytes;
-    flow_init(&call->flow, w, req, &call->reply.out);
-    call->flow.closed = drop;
-    call->flow.arg = call;
-    if (call->request.n == 0) {
-        reply_empty(call);
-        return;
-    }
-    http_on_gone(req, drop, call);
-    submit(call, pool);
+    call->request.failed = SQL_NO_INDEX;
+    if (sql_access_options(req, &call->options, &err) && sql_options_finish(&call->options, &err))
+        pool = sql_access_pool(w, req, &call->options, &err);
+    if (!pool)
+        fail(call, &err);
+    else if (!db_pool_strings_known(pool) && needs_session(call))
+        await_session(call, pool);
+    else
+        start(call, pool);
 }
 
 const struct route sql_route = {

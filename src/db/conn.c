@@ -345,6 +345,7 @@ static void on_up(void *arg)
     c->pg = session_pg(c->session);
     c->utf8 = PQclientEncoding(c->pg);
     const char *conforming = PQparameterStatus(c->pg, "standard_conforming_strings");
+    pool->strings_known = true;
     pool->backslash_escapes = conforming && strcmp(conforming, "off") == 0;
     if (!PQenterPipelineMode(c->pg)) {
         conn_break(c, "cannot enter pipeline mode");

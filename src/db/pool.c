@@ -685,6 +685,11 @@ bool db_pool_plain_backslash(const struct db_pool *p)
     return !p->backslash_escapes;
 }
 
+bool db_pool_strings_known(const struct db_pool *p)
+{
+    return p->strings_known;
+}
+
 bool db_pool_up(const struct db_pool *p, const char **reason)
 {
     *reason = p->state == POOL_DOWN ? p->failure.error.message : NULL;

@@ -60,8 +60,9 @@ const struct db_types *db_pool_types(const struct db_pool *);
 struct str db_pool_application_name(const struct db_pool *);
 
 /* Is a backslash in '...' itself (standard_conforming_strings, as the last session of the pool
- * reported it; yes before there was one)? */
+ * reported it)? Not known before there was one. */
 bool db_pool_plain_backslash(const struct db_pool *);
+bool db_pool_strings_known(const struct db_pool *);
 
 /* Is the database reachable right now, as far as the pool knows? reason says why not. */
 bool db_pool_up(const struct db_pool *, const char **reason);

@@ -194,6 +194,7 @@ struct db_pool {
     char *user, *password, *database, *options, *application_name; /* login pools */
     bool login, proven;                                            /* proven: a login succeeded */
     bool prepared;
+    bool strings_known;     /* one of its sessions has told the next */
     bool backslash_escapes; /* its sessions begin with standard_conforming_strings off */
     enum pool_state state;
     struct conn *conns; /* most recently idle first */

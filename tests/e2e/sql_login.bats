@@ -88,6 +88,43 @@ error_is() {
     done
 }
 
+@test "strings are read as the session reads them in a login's first request, too" {
+    local i q form
+    # another database or options make another pool: each of these is a first request
+    for i in 1 2 3; do
+        req POST /sql -H "Neon-Connection-String: postgres://carol:pw@x/postgres?options=-c%20my.opt%3D$i" \
+            -d "$(jq -cn --arg q "select 'it\\' :b' as s, :a::int as n" '{query: $q, params: {a: 1}}')"
+        [ "$status" = 200 ] || fail "$body"
+        assert_json '.rows[0].s == "it'"'"' :b" and .rows[0].n == 1'
+    done
+    for i in 4 5; do
+        req POST /sql -H "Neon-Connection-String: postgres://carol:pw@x/postgres?options=-c%20my.opt%3D$i" \
+            -d "$(jq -cn --arg q "select 'it\\' :b' as s, :a::int as n" '["select 1", {query: $q, params: {a: 1}}]')"
+        [ "$status" = 200 ] || fail "$body"
+        assert_json '.results[1].rows[0] == {s: "it'"'"' :b", n: 1}'
+    done
+    q='select%20%27it%5C%27%20:b%27%20as%20s,%20:a::int%20as%20n'
+    req GET "/sql?query=$q&params=%7B%22a%22:1%7D" -H 'Neon-Connection-String: postgres://carol:pw@x/postgres?options=-c%20my.opt%3D6'
+    assert_json '.rows[0].s == "it'"'"' :b" and .rows[0].n == 1'
+    req POST '/sql?params=%7B%22a%22:1%7D' -H 'Content-Type: application/sql' --data-binary "select 'it\\' :b' as s, :a::int as n" \
+        -H 'Neon-Connection-String: postgres://carol:pw@x/postgres?options=-c%20my.opt%3D7'
+    assert_json '.rows[0].s == "it'"'"' :b" and .rows[0].n == 1'
+    # strings of the other kind, first requests as well
+    for i in 1 2; do
+        req POST /sql -H "Neon-Connection-String: postgres://bob:bob@x/postgres?options=-c%20my.opt%3D$i" \
+            -d "$(jq -cn --arg q "select 'it\\' || :b as s" '{query: $q, params: {b: "!"}}')"
+        [ "$status" = 200 ] || fail "$body"
+        assert_json '.rows[0].s == "it\\!"'
+    done
+    # what goes wrong on the way there is told as ever
+    for form in '{"query":"select $$\\$$ || :b","params":{"b":1}}' '{"query":"select 1\n, :b::int","params":{"b":1}}'; do
+        req POST /sql -H 'Neon-Connection-String: postgres://carol:wrong@x/postgres?options=-c%20my.opt%3D8' -d "$form"
+        error_is 400 28P01
+    done
+    req POST /sql -H 'Neon-Connection-String: postgres://carol:pw@x/postgres?options=-c%20my.opt%3D9' -d '{"query":"select \n :c","params":{"b":1}}'
+    error_is 400 PGH103
+}
+
 @test "refused logins carry PostgreSQL's own error" {
     neon 'postgres://alice:wrong@x/postgres'
     error_is 400 28P01
