@@ -215,62 +215,6 @@ bool auth_identify(struct auth_worker *w, struct arena *a, struct str header, st
     return out->role.n || as_anonymous(a, anon_role, out, err);
 }
 
-static int base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* RFC 4648 section 4; padding may be left out. */
-static bool base64(struct str s, char *out, size_t *n)
-{
-    unsigned bits = 0, have = 0;
-    while (s.n && s.p[s.n - 1] == '=')
-        s.n--;
-    *n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        int digit = base64_digit(s.p[i]);
-        if (digit < 0)
-            return false;
-        bits = (bits << 6 | (unsigned)digit) & 0xffff;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out[(*n)++] = (char)(bits >> have);
-        }
-    }
-    return have < 6;
-}
-
-bool auth_basic(struct arena *a, struct str header, struct str *user, struct str *password,
-                struct err *err)
-{
-    struct str s = str_trim(header), decoded;
-    err_clear(err);
-    if (!str_istarts(s, STR("Basic")) || (s.n > 5 && s.p[5] != ' ' && s.p[5] != '\t'))
-        return false;
-    s = str_trim(str_from(s, 5));
-    char *bytes = arena_alloc(a, s.n + 1);
-    if (!bytes || !base64(s, bytes, &decoded.n))
-        return err_set(err, 401, "28P01", "the Authorization header is not valid base64");
-    bytes[decoded.n] = '\0';
-    decoded.p = bytes;
-    size_t colon = str_find(decoded, ':', 0);
-    if (colon == decoded.n)
-        return err_set(err, 401, "28P01", "the Authorization header has no colon behind the user");
-    if (memchr(bytes, '\0', decoded.n) || !str_utf8(decoded))
-        return err_set(err, 401, "28P01", "user and password must be UTF-8 without NUL");
-    bytes[colon] = '\0';
-    *user = (struct str){bytes, colon};
-    *password = str_from(decoded, colon + 1);
-    return true;
-}
-
 static bool pattern_allows(struct str pattern, struct str name)
 {
     if (pattern.n && pattern.p[pattern.n - 1] == '*')

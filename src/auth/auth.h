@@ -63,12 +63,6 @@ MUSTCHECK bool auth_token(struct auth_worker *, struct arena *, struct str token
  * header; an empty token is true with n == 0. */
 bool auth_bearer(struct str header, struct str *token);
 
-/* User and password of `Basic ...` (RFC 7617), decoded into the arena. False when the header is no
- * Basic header; err is set (401, 28P01) when it is one that cannot be read (bad base64, no colon,
- * NUL byte, invalid UTF-8). */
-bool auth_basic(struct arena *, struct str header, struct str *user, struct str *password,
-                struct err *);
-
 /* Does the claim (a string or an array of strings in `claims`) allow the name: equal to it, or a
  * pattern `prefix*`? For channels: claims `channels` and `notify`. */
 bool auth_claim_allows(const struct auth_identity *, struct str claim, struct str name);

@@ -107,14 +107,9 @@ static void check_path(struct str text)
 
 static void check_header(struct str text)
 {
-    struct arena a;
-    struct str x, y;
-    struct err err;
-    arena_init(&a, 1 << 20);
-    (void)auth_bearer(text, &x);
-    if (auth_basic(&a, text, &x, &y, &err))
-        require(str_utf8(x) && str_utf8(y) && !memchr(x.p, ':', x.n) && x.p[x.n] == '\0');
-    arena_fini(&a);
+    struct str token;
+    if (auth_bearer(text, &token))
+        require(token.p >= text.p && token.p + token.n <= text.p + text.n);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -90,6 +90,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(login.user.p && login.password.p && login.database.p);
     if (!sql_login_basic(&arena, text, &login, &err))
         require(err.status >= 400);
+    else
+        require(str_utf8(login.user) && str_utf8(login.password) &&
+                !memchr(login.user.p, ':', login.user.n));
     if (sql_options_url(&options, &arena, text, &err))
         require(options.retry <= SQL_RETRY_MAX);
     options.accept = text;

@@ -1,4 +1,4 @@
-/* auth: RFC vectors, every algorithm, the times of claims, hostile tokens, the cache, Basic. */
+/* auth: RFC vectors, every algorithm, the times of claims, hostile tokens, the cache. */
 #include "unit.h"
 
 #include <jansson.h>
@@ -766,44 +766,6 @@ static void claim_lists(void **state)
     assert_false(auth_claim_allows(&id, STR("channels"), STR("a")));
 }
 
-static void basic(void **state)
-{
-    static const struct {
-        const char *header, *user, *password, *problem;
-    } all[] = {
-        {"Basic dXNlcjpwYXNz", "user", "pass", NULL},
-        {"basic dXNlcjpwYTpzcw==", "user", "pa:ss", NULL},
-        {"Basic dXNlcjpwYTpzcw", "user", "pa:ss", NULL},
-        {"Basic dTo=", "u", "", NULL},
-        {"Basic OnA=", "", "p", NULL},
-        {"Basic dXNlcg==", NULL, NULL, "colon"},
-        {"Basic ", NULL, NULL, "colon"},
-        {"Basic ****", NULL, NULL, "base64"},
-        {"Basic dTpwAA==", NULL, NULL, "NUL"},
-        {"Basic dTr/", NULL, NULL, "UTF-8"},
-        {"Bearer dXNlcjpwYXNz", NULL, NULL, NULL},
-        {"", NULL, NULL, NULL},
-    };
-    (void)state;
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        struct arena a;
-        struct str user, password;
-        struct err err;
-        arena_init(&a, 4096);
-        assert_int_equal(auth_basic(&a, str_of(all[i].header), &user, &password, &err),
-                         all[i].user != NULL);
-        if (all[i].user) {
-            assert_str(user, all[i].user);
-            assert_str(password, all[i].password);
-        } else {
-            assert_int_equal(err.status, all[i].problem ? 401 : 0);
-            if (all[i].problem)
-                assert_non_null(strstr(err.message, all[i].problem));
-        }
-        arena_fini(&a);
-    }
-}
-
 static void role_from_path(void **state)
 {
     (void)state;
@@ -841,7 +803,6 @@ int main(void)
         cmocka_unit_test(strangers_cannot_fill_it),
         cmocka_unit_test(no_cache),
         cmocka_unit_test(claim_lists),
-        cmocka_unit_test(basic),
         cmocka_unit_test(role_from_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -434,15 +434,34 @@ static void test_basic(void **state)
     struct db_login login = {.user = {NULL, 0}};
     struct sql_options none = {.raw = false};
     arena_init(&arena, 1 << 16);
-    assert_true(sql_login_basic(&arena, STR("basic dTpwOnc="), &login, &err));
-    assert_str(login.user, "u");
-    assert_str(login.password, "p:w");
-    assert_true(sql_login_basic(&arena, STR("Basic dTpwYQ"), &login, &err));
-    assert_str(login.password, "pa");
-    static const char *const bad[] = {"Basic !", "Basic dTp", "Basic dXA=", "Basic", "Basic "};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        if (strcmp(bad[i], "Basic dTp") != 0)
-            assert_false(sql_login_basic(&arena, str_of(bad[i]), &login, &err));
+    static const struct {
+        const char *header, *user, *password, *problem;
+    } all[] = {
+        {"Basic dXNlcjpwYXNz", "user", "pass", NULL},
+        {"basic dTpwOnc=", "u", "p:w", NULL},
+        {"Basic dTpwYQ", "u", "pa", NULL},
+        {"Basic  dTo= ", "u", "", NULL},
+        {"Basic OnA=", "", "p", NULL},
+        {"Basic dXNlcg==", NULL, NULL, "user:password"},
+        {"Basic ", NULL, NULL, "user:password"},
+        {"Basic ****", NULL, NULL, "base64"},
+        {"Basic dTpwY", NULL, NULL, "base64"},
+        {"Basic dTpwAA==", NULL, NULL, "UTF-8"},
+        {"Basic dTr/", NULL, NULL, "UTF-8"},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        bool good = sql_login_basic(&arena, str_of(all[i].header), &login, &err);
+        assert_int_equal(good, !all[i].problem);
+        if (good) {
+            assert_str(login.user, all[i].user);
+            assert_str(login.password, all[i].password);
+        } else {
+            assert_int_equal(err.status, 400);
+            assert_non_null(strstr(err.message, all[i].problem));
+        }
+    }
+    assert_false(sql_login_basic(&arena, STR("Basic"), &login, &err));
+    assert_int_equal(err.status, 401);
     assert_false(sql_login_basic(&arena, STR("Bearer abc"), &login, &err));
     assert_int_equal(err.status, 401);
     assert_false(sql_login_read(&arena, &none, &login, &err));
