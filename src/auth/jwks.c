@@ -6,6 +6,7 @@
 #include <jose/jws.h>
 #include <stdlib.h>
 
+#include "util/base64.h"
 #include "util/log.h"
 #include "util/xalloc.h"
 
@@ -313,24 +314,6 @@ enum jwks_answer jwks_verify(struct jwks *set, struct str alg, struct str kid,
 
 bool jwks_base64url(struct str s, char *out, size_t *n)
 {
-    unsigned bits = 0, have = 0;
-    *n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        unsigned digit = c >= 'A' && c <= 'Z'   ? (unsigned)(c - 'A')
-                         : c >= 'a' && c <= 'z' ? (unsigned)(c - 'a') + 26
-                         : c >= '0' && c <= '9' ? (unsigned)(c - '0') + 52
-                         : c == '-'             ? 62
-                         : c == '_'             ? 63
-                                                : 64;
-        if (digit == 64)
-            return false;
-        bits = (bits << 6 | digit) & 0xffff;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out[(*n)++] = (char)(bits >> have);
-        }
-    }
-    return have < 6 && (bits & ((1u << have) - 1)) == 0;
+    bool clean;
+    return base64_decode(s, BASE64_URL, out, n, &clean) && clean;
 }

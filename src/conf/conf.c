@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "conf/conf_table.h"
+#include "util/base64.h"
 #include "util/xalloc.h"
 
 #define MEMORY_MAX (64 * 1024 * 1024)
@@ -155,40 +156,18 @@ static bool resolve_section(struct conf_loaded *l, struct conf_values *values,
     return true;
 }
 
-static int base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
-
 /* Both alphabets; '.' counts as padding, as PostgREST has it. */
 static bool decode_base64(const char *text, char *out, size_t *n)
 {
-    unsigned bits = 0, have = 0, pads = 0;
-    *n = 0;
-    for (struct str s = str_trim(str_of(text)); s.n; s = str_from(s, 1)) {
-        int digit = base64_digit(s.p[0]);
-        if (s.p[0] == '\n' || s.p[0] == '\r')
-            continue;
-        if (s.p[0] == '=' || s.p[0] == '.') {
-            pads++;
-            continue;
-        }
-        if (digit < 0 || pads)
-            return false;
-        bits = bits << 6 | (unsigned)digit;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out[(*n)++] = (char)(bits >> have);
-        }
-    }
-    return pads <= 2 && have < 6 && *n > 0;
+    struct str s = str_trim(str_of(text));
+    size_t kept = 0, pads = 0;
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] != '\n' && s.p[i] != '\r')
+            out[kept++] = s.p[i];
+    for (; kept > 0 && (out[kept - 1] == '=' || out[kept - 1] == '.'); kept--)
+        pads++;
+    return pads <= 2 && base64_decode((struct str){out, kept}, BASE64_EITHER, out, n, NULL) &&
+           *n > 0;
 }
 
 static const struct conf_value *top_value(const struct conf_loaded *l, const char *key)

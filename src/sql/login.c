@@ -1,5 +1,7 @@
 #include "sql/login.h"
 
+#include "util/base64.h"
+
 /* Decodes leniently into the arena. NUL cannot be part of a name or password. */
 static bool decode(struct arena *arena, struct str in, struct str *out, struct err *err)
 {
@@ -63,38 +65,6 @@ bool sql_login_url(struct arena *arena, struct str url, struct db_login *login, 
            read_url_options(arena, str_from(rest, question + 1), login, err);
 }
 
-/* Base64 of RFC 4648 with or without padding; -1 for a character that is none of it. */
-static int base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-static bool base64_decode(struct str in, char *out, size_t *n)
-{
-    unsigned bits = 0, have = 0;
-    while (in.n > 0 && in.p[in.n - 1] == '=')
-        in.n--;
-    *n = 0;
-    for (size_t i = 0; i < in.n; i++) {
-        int digit = base64_digit(in.p[i]);
-        if (digit < 0)
-            return false;
-        bits = (bits << 6 | (unsigned)digit) & 0xffff;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out[(*n)++] = (char)(bits >> have & 0xff);
-        }
-    }
-    return in.n % 4 != 1;
-}
-
 bool sql_login_basic(struct arena *arena, struct str authorization, struct db_login *login,
                      struct err *err)
 {
@@ -104,7 +74,9 @@ bool sql_login_basic(struct arena *arena, struct str authorization, struct db_lo
     struct str coded = str_trim(str_from(authorization, 6));
     char *plain = arena_alloc(arena, coded.n + 1);
     size_t n;
-    if (!plain || !base64_decode(coded, plain, &n))
+    while (coded.n > 0 && coded.p[coded.n - 1] == '=') /* or none: RFC 4648, section 3.2 */
+        coded.n--;
+    if (!plain || !base64_decode(coded, BASE64_STANDARD, plain, &n, NULL))
         return err_set(err, 400, "PGH104", "Authorization: not valid base64");
     struct str both = {plain, n};
     size_t colon = str_find(both, ':', 0);

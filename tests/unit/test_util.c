@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "util/arena.h"
+#include "util/base64.h"
 #include "util/buf.h"
 #include "util/err.h"
 #include "util/log.h"
@@ -184,6 +185,58 @@ static void metrics_text(void **state)
     buf_fini(&b);
 }
 
+static void base64_is_read(void **state)
+{
+    static const struct {
+        const char *text, *bytes; /* NULL: refused */
+        enum base64_alphabet alphabet;
+        bool unclean;
+    } all[] = {
+        /* RFC 4648, section 10 */
+        {"", "", BASE64_STANDARD, false},
+        {"Zg", "f", BASE64_STANDARD, false},
+        {"Zm8",
+         "f"
+         "o",
+         BASE64_URL, false},
+        {"Zm9v", "foo", BASE64_EITHER, false},
+        {"Zm9vYg", "foob", BASE64_STANDARD, false},
+        {"Zm9vYmE", "fooba", BASE64_STANDARD, false},
+        {"Zm9vYmFy", "foobar", BASE64_STANDARD, false},
+        {"+/+/", "\xfb\xff\xbf", BASE64_STANDARD, false},
+        {"-_-_", "\xfb\xff\xbf", BASE64_URL, false},
+        {"+_-/", "\xfb\xff\xbf", BASE64_EITHER, false},
+        {"Zh", "f", BASE64_STANDARD, true},
+        {"Zm9",
+         "f"
+         "o",
+         BASE64_STANDARD, true},
+        {"-_-_", NULL, BASE64_STANDARD, false},
+        {"+/+/", NULL, BASE64_URL, false},
+        {"Z", NULL, BASE64_EITHER, false},
+        {"Zm9vY", NULL, BASE64_EITHER, false},
+        {"Zg==", NULL, BASE64_EITHER, false},
+        {"Zm 9v", NULL, BASE64_EITHER, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        char out[16];
+        size_t n;
+        bool clean;
+        bool good = base64_decode(str_of(all[i].text), all[i].alphabet, out, &n, &clean);
+        assert_int_equal(good, all[i].bytes != NULL);
+        if (!good)
+            continue;
+        assert_int_equal(n, strlen(all[i].bytes));
+        assert_memory_equal(out, all[i].bytes, n);
+        assert_int_equal(clean, !all[i].unclean);
+    }
+    char place[] = "Zm9vYmFy"; /* in place */
+    size_t n;
+    assert_true(base64_decode((struct str){place, 8}, BASE64_URL, place, &n, NULL));
+    assert_memory_equal(place, "foobar", 6);
+}
+
 static void the_largest_of_late(void **state)
 {
     struct metrics_recent m = {0};
@@ -333,6 +386,7 @@ int main(void)
         cmocka_unit_test(map_finds_what_was_put),
         cmocka_unit_test(nobody_forges_a_log_line),
         cmocka_unit_test(metrics_text),
+        cmocka_unit_test(base64_is_read),
         cmocka_unit_test(the_largest_of_late),
         cmocka_unit_test(phases_run_in_order),
         cmocka_unit_test(a_long_turn_shows),
