@@ -4,6 +4,8 @@
 load ../lib/e2e
 
 setup_file() {
+    # at the end it would sleep for a second by itself while a thread is left
+    export TSAN_OPTIONS="atexit_sleep_ms=0${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
     cluster_start
     cluster_psql -q <<'SQL'
 create table written (id int);
