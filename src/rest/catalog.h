@@ -101,6 +101,7 @@ struct catalog_fk {
     struct str column;
     struct catalog_name foreign;
     struct str foreign_column;
+    bool foreign_is_view;
 };
 
 struct catalog_param {

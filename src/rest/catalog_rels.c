@@ -505,7 +505,8 @@ static void single_keys(struct catalog_builder *b, struct catalog_table *t)
     for (size_t i = 0; i < t->n_rels; i++) {
         const struct catalog_rel *r = t->rels[i];
         if (r->to_one && r->pairs.n == 1 && !r->parent)
-            fks[n++] = (struct catalog_fk){r->pairs.v[0].here, r->foreign, r->pairs.v[0].there};
+            fks[n++] = (struct catalog_fk){r->pairs.v[0].here, r->foreign, r->pairs.v[0].there,
+                                           r->foreign_is_view};
     }
     t->fks = fks;
     t->n_fks = n;

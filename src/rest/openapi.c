@@ -166,17 +166,15 @@ static bool is_key(const struct catalog_table *t, struct str column)
     return false;
 }
 
-/* The relationship by this column alone; one to a table rather than to a view over it. */
-static const struct catalog_rel *foreign_key(const struct catalog_table *t, struct str column)
+/* The key of this column alone; one to a table rather than to a view over it. */
+static const struct catalog_fk *foreign_key(const struct catalog_table *t, struct str column)
 {
-    const struct catalog_rel *found = NULL;
-    for (size_t i = 0; i < t->n_rels; i++) {
-        const struct catalog_rel *r = t->rels[i];
-        bool single =
-            (r->cardinality == CATALOG_M2O || (r->cardinality == CATALOG_O2O && !r->parent)) &&
-            r->pairs.n == 1 && str_eq(r->pairs.v[0].here, column);
-        if (single && (!found || (found->foreign_is_view && !r->foreign_is_view)))
-            found = r;
+    const struct catalog_fk *found = NULL;
+    for (size_t i = 0; i < t->n_fks; i++) {
+        const struct catalog_fk *fk = &t->fks[i];
+        if (str_eq(fk->column, column) &&
+            (!found || (found->foreign_is_view && !fk->foreign_is_view)))
+            found = fk;
     }
     return found;
 }
@@ -184,7 +182,7 @@ static const struct catalog_rel *foreign_key(const struct catalog_table *t, stru
 static void column_description(struct buf *b, const struct catalog_table *t,
                                const struct catalog_column *c)
 {
-    const struct catalog_rel *fk = foreign_key(t, c->name);
+    const struct catalog_fk *fk = foreign_key(t, c->name);
     bool pk = is_key(t, c->name);
     if (!pk && !fk) {
         member(b, "description", c->description);
@@ -203,11 +201,11 @@ static void column_description(struct buf *b, const struct catalog_table *t,
         BUF_LIT(b, "\\nThis is a Foreign Key to `");
         json_write_escaped(b, fk->foreign.name);
         buf_char(b, '.');
-        json_write_escaped(b, fk->pairs.v[0].there);
+        json_write_escaped(b, fk->foreign_column);
         BUF_LIT(b, "`.<fk table='");
         json_write_escaped(b, fk->foreign.name);
         BUF_LIT(b, "' column='");
-        json_write_escaped(b, fk->pairs.v[0].there);
+        json_write_escaped(b, fk->foreign_column);
         BUF_LIT(b, "'/>");
     }
     buf_char(b, '"');
