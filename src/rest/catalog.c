@@ -92,16 +92,55 @@ const struct catalog_role *catalog_role(const struct catalog *c, struct str name
     return NULL;
 }
 
-size_t catalog_tables(const struct catalog *c, const struct catalog_table *const **out)
+/* Both lists are sorted by schema first. */
+typedef struct str schema_at(const struct catalog *, size_t i);
+
+static struct str table_schema(const struct catalog *c, size_t i)
 {
-    *out = c->tables;
-    return c->n_tables;
+    return c->tables[i]->schema;
 }
 
-size_t catalog_routines(const struct catalog *c, const struct catalog_routine *const **out)
+static struct str routine_schema(const struct catalog *c, size_t i)
 {
-    *out = c->routines;
-    return c->n_routines;
+    return c->routines[i]->schema;
+}
+
+static bool is_before(struct str a, struct str b)
+{
+    int order = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+    return order < 0 || (order == 0 && a.n < b.n);
+}
+
+/* How many of n are before schema; with its own, before the next one. */
+static size_t count_before(const struct catalog *c, schema_at *at, size_t n, struct str schema,
+                           bool own)
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        struct str s = at(c, mid);
+        if (is_before(s, schema) || (own && str_eq(s, schema)))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+size_t catalog_tables(const struct catalog *c, struct str schema,
+                      const struct catalog_table *const **out)
+{
+    size_t first = count_before(c, table_schema, c->n_tables, schema, false);
+    *out = c->tables + first;
+    return count_before(c, table_schema, c->n_tables, schema, true) - first;
+}
+
+size_t catalog_routines(const struct catalog *c, struct str schema,
+                        const struct catalog_routine *const **out)
+{
+    size_t first = count_before(c, routine_schema, c->n_routines, schema, false);
+    *out = c->routines + first;
+    return count_before(c, routine_schema, c->n_routines, schema, true) - first;
 }
 
 struct catalog_info catalog_info(const struct catalog *c)

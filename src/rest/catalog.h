@@ -174,9 +174,11 @@ const struct catalog_handler *
 catalog_handler(const struct catalog *, const struct catalog_name *target, struct str media_type);
 const struct catalog_role *catalog_role(const struct catalog *, struct str name);
 
-/* Everything, sorted by schema and name; routines: first overloads. */
-size_t catalog_tables(const struct catalog *, const struct catalog_table *const **out);
-size_t catalog_routines(const struct catalog *, const struct catalog_routine *const **out);
+/* All of a schema, sorted by name; routines: first overloads. */
+size_t catalog_tables(const struct catalog *, struct str schema,
+                      const struct catalog_table *const **out);
+size_t catalog_routines(const struct catalog *, struct str schema,
+                        const struct catalog_routine *const **out);
 
 struct catalog_info {
     size_t tables, relationships, routines, representations, handlers;

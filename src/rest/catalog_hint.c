@@ -134,16 +134,14 @@ bool catalog_table_missing(struct arena *arena, const struct catalog *c, struct 
                            struct str name, struct err *err)
 {
     struct str names[FUZZY_TABLES_MAX];
-    size_t n = 0;
+    const struct catalog_table *const *tables;
+    size_t n = catalog_tables(c, schema, &tables);
     err_set(err, 404, "PGRST205", "Could not find the table '%.*s.%.*s' in the schema cache",
             STR_ARG(schema), STR_ARG(name));
-    for (size_t i = 0; i < c->n_tables; i++) {
-        if (!str_eq(c->tables[i]->schema, schema))
-            continue;
-        if (n == FUZZY_TABLES_MAX)
-            return false;
-        names[n++] = c->tables[i]->name;
-    }
+    if (n > FUZZY_TABLES_MAX)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        names[i] = tables[i]->name;
     struct str best = catalog_closest(name, names, n, 0.75, NULL);
     if (best.p)
         err->hint = arena_printf(arena, "Perhaps you meant the table '%.*s.%.*s'", STR_ARG(schema),

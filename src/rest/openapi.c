@@ -510,16 +510,14 @@ static const struct catalog_routine *routine_shown(const struct openapi_spec *sp
 {
     const struct catalog_routine *shown = NULL;
     for (const struct catalog_routine *r = first; r; r = r->next)
-        if (str_eq(r->schema, spec->schema) &&
-            (!spec->privileges || openapi_access_routine(spec->access, r)))
+        if (!spec->privileges || openapi_access_routine(spec->access, r))
             shown = r;
     return shown;
 }
 
 static bool table_seen(const struct openapi_spec *spec, const struct catalog_table *t)
 {
-    return str_eq(t->schema, spec->schema) &&
-           (!spec->privileges || strmap_get(spec->access->tables, t->name));
+    return !spec->privileges || strmap_get(spec->access->tables, t->name);
 }
 
 static void info(struct buf *b, struct str comment)
@@ -592,7 +590,7 @@ static void tables(struct buf *b, const struct openapi_spec *spec,
                    void (*each)(struct buf *, const struct catalog_table *))
 {
     const struct catalog_table *const *all;
-    size_t n = catalog_tables(spec->catalog, &all);
+    size_t n = catalog_tables(spec->catalog, spec->schema, &all);
     for (size_t i = 0; i < n && !buf_broken(b); i++)
         if (table_seen(spec, all[i]))
             each(b, all[i]);
@@ -601,7 +599,7 @@ static void tables(struct buf *b, const struct openapi_spec *spec,
 void openapi_document(struct buf *b, const struct openapi_spec *spec)
 {
     const struct catalog_routine *const *routines;
-    size_t n = catalog_routines(spec->catalog, &routines);
+    size_t n = catalog_routines(spec->catalog, spec->schema, &routines);
     BUF_LIT(b, "{\"swagger\":\"2.0\",");
     info(b, spec->access->comment);
     address(b, spec->conf);

@@ -56,7 +56,7 @@ static struct str suggest(struct arena *arena, const struct relations_query *q,
                           const struct catalog_table *origin)
 {
     const struct catalog_table *const *tables;
-    size_t n = 0, all = catalog_tables(q->catalog, &tables);
+    size_t n = 0, all = catalog_tables(q->catalog, q->schema, &tables);
     struct str *names = arena_array(arena, origin ? origin->n_rels : all, sizeof *names);
     double score = 0;
     if (!names)
@@ -68,7 +68,7 @@ static struct str suggest(struct arena *arena, const struct relations_query *q,
         return score < 1 ? best : (struct str){NULL, 0};
     }
     for (size_t i = 0; i < all && n < 500; i++)
-        if (tables[i]->n_rels && str_eq(tables[i]->schema, q->schema))
+        if (tables[i]->n_rels)
             names[n++] = tables[i]->name;
     return catalog_closest(q->origin, names, n, 0.33, &score);
 }

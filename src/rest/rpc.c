@@ -136,15 +136,14 @@ static struct str closest_signature(struct arena *arena, const struct catalog_ro
 static struct str closest_name(struct arena *arena, const struct rest_call_spec *spec)
 {
     const struct catalog_routine *const *all;
-    size_t n = catalog_routines(spec->catalog, &all), kept = 0;
+    size_t n = catalog_routines(spec->catalog, spec->request->schema, &all);
     struct str *among = arena_array(arena, n + 1, sizeof *among);
     double score;
     if (!among)
         return (struct str){0};
     for (size_t i = 0; i < n; i++)
-        if (str_eq(all[i]->schema, spec->request->schema))
-            among[kept++] = all[i]->name;
-    return catalog_closest(spec->request->name, among, kept, 0.75, &score);
+        among[i] = all[i]->name;
+    return catalog_closest(spec->request->name, among, n, 0.75, &score);
 }
 
 static const char *missing_hint(struct arena *arena, const struct rest_call_spec *spec,

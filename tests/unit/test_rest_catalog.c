@@ -205,6 +205,54 @@ static void reads_trees_whatever_the_names(void **state)
     catalog_unref(c);
 }
 
+/* Names of schemas that begin alike, in no order. */
+static void gives_what_a_schema_has(void **state)
+{
+    static const char *const tables[][2] = {{"b", "one"}, {"ab", "two"}, {"a", "three"},
+                                            {"b", "two"}, {"a", "two"},  {"aa", "one"}};
+    struct catalog_builder *b = catalog_builder_new();
+    struct err err = {0};
+    const struct catalog_table *const *found;
+    const struct catalog_routine *const *routines;
+    (void)state;
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        char oid[] = {(char)('1' + i), '\0'};
+        struct str cells[16] = {str_of(oid),
+                                str_of(tables[i][0]),
+                                str_of(tables[i][1]),
+                                {0},
+                                STR("r"),
+                                STR("f"),
+                                STR("0"),
+                                STR("{}"),
+                                STR("{}"),
+                                STR("{}"),
+                                STR("{}"),
+                                STR("{}"),
+                                STR("{}"),
+                                STR("{}"),
+                                STR("{}"),
+                                STR("{}")};
+        assert_true(catalog_builder_row(b, CATALOG_Q_RELATIONS, cells, 16, &err));
+    }
+    struct catalog *c = catalog_builder_finish(b, &err);
+    catalog_builder_free(b);
+    assert_non_null(c);
+    assert_int_equal(catalog_tables(c, STR("a"), &found), 2);
+    assert_str(found[0]->name, "three");
+    assert_str(found[1]->name, "two");
+    assert_int_equal(catalog_tables(c, STR("aa"), &found), 1);
+    assert_int_equal(catalog_tables(c, STR("ab"), &found), 1);
+    assert_str(found[0]->name, "two");
+    assert_int_equal(catalog_tables(c, STR("b"), &found), 2);
+    assert_str(found[0]->name, "one");
+    assert_int_equal(catalog_tables(c, STR("ac"), &found), 0);
+    assert_int_equal(catalog_tables(c, STR("c"), &found), 0);
+    assert_int_equal(catalog_tables(c, STR(""), &found), 0);
+    assert_int_equal(catalog_routines(c, STR("a"), &routines), 0);
+    catalog_unref(c);
+}
+
 static void refuses_rows_it_does_not_understand(void **state)
 {
     struct catalog_builder *b = catalog_builder_new();
@@ -231,6 +279,7 @@ int main(void)
         cmocka_unit_test(suggests_what_is_close),
         cmocka_unit_test(dumps_json),
         cmocka_unit_test(reads_trees_whatever_the_names),
+        cmocka_unit_test(gives_what_a_schema_has),
         cmocka_unit_test(refuses_rows_it_does_not_understand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
