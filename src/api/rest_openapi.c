@@ -4,7 +4,7 @@
 #include "rest/openapi.h"
 
 struct own {
-    struct openapi_access access;
+    struct openapi_access *access;
 };
 
 static bool on_result(struct rest_run *run, size_t stmt, const struct db_result *r)
@@ -12,16 +12,19 @@ static bool on_result(struct rest_run *run, size_t stmt, const struct db_result 
     struct own *own = run->own;
     if (stmt != run->main)
         return true;
-    for (size_t i = 0; i < db_result_rows(r); i++)
-        openapi_access_row(&own->access, run->arena, db_result_value(r, i, 0),
-                           db_result_value(r, i, 1), db_result_value(r, i, 2));
+    for (size_t i = 0; i < db_result_rows(r); i++) {
+        struct str cells[OPENAPI_ACCESS_COLUMNS];
+        for (size_t c = 0; c < OPENAPI_ACCESS_COLUMNS; c++)
+            cells[c] = db_result_value(r, i, c);
+        openapi_access_row(own->access, run->catalog, run->request.schema, cells);
+    }
     return true;
 }
 
 static void on_end(struct rest_run *run)
 {
     struct own *own = run->own;
-    openapi_access_fini(&own->access);
+    openapi_access_unref(own->access);
 }
 
 static struct openapi_cache_key cache_key(const struct rest_run *run)
@@ -65,7 +68,7 @@ static void on_done(struct rest_run *run)
     struct openapi_spec spec = {.catalog = run->catalog,
                                 .conf = run->conf,
                                 .schema = run->request.schema,
-                                .access = &own->access,
+                                .access = own->access,
                                 .privileges = run->conf->openapi_mode == CONF_FOLLOW_PRIVILEGES};
     openapi_document(&run->row.body, &spec);
     if (worker->openapi && !buf_broken(&run->row.body))
@@ -112,7 +115,7 @@ void rest_openapi_start(struct rest_run *run)
     }
     if (cached(run))
         return;
-    openapi_access_init(&own->access);
+    own->access = openapi_access_new(run->catalog);
     run->own = own;
     run->on_end = on_end;
     run->on_result = on_result;

@@ -82,6 +82,7 @@ struct catalog_rel {
 struct catalog_table {
     struct str schema, name, description;
     unsigned oid;
+    size_t number; /* its place among all of them */
     bool is_view, insertable, updatable, deletable;
     bool row_security;    /* plans depend on the role */
     bool representations; /* some column has to_json */
@@ -131,6 +132,7 @@ enum catalog_isolation {
 
 struct catalog_routine {
     struct str schema, name, description;
+    size_t number;                      /* its place among all of them, overloads too */
     const struct catalog_param *params; /* input ones, in order */
     size_t n_params;
     struct catalog_name returns; /* relation for a row type, else the type's name */

@@ -429,8 +429,10 @@ static void finish_tables(struct catalog_builder *b)
     if (b->tables.n)
         qsort(sorted, b->tables.n, sizeof(void *), table_order);
     c->table_hash = new_hash(b, b->tables.n);
-    for (size_t i = 0; i < b->tables.n; i++)
+    for (size_t i = 0; i < b->tables.n; i++) {
+        sorted[i]->number = i;
         hash_add(&c->table_hash, catalog_hash_name(sorted[i]->schema, sorted[i]->name), i);
+    }
     c->tables = (const struct catalog_table *const *)sorted;
     c->n_tables = c->info.tables = b->tables.n;
     for (size_t i = 0; i < b->tables.n; i++)
@@ -446,6 +448,7 @@ static void finish_routines(struct catalog_builder *b)
     size_t n = 0;
     for (size_t i = 0; i < b->routines.n; i++) {
         struct catalog_routine *r = b->routines.v[i];
+        r->number = i;
         if (i && str_eq(b->routines.v[i - 1]->name, r->name) &&
             str_eq(b->routines.v[i - 1]->schema, r->schema))
             b->routines.v[i - 1]->next = r;

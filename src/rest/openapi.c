@@ -517,7 +517,7 @@ static const struct catalog_routine *routine_shown(const struct openapi_spec *sp
 
 static bool table_seen(const struct openapi_spec *spec, const struct catalog_table *t)
 {
-    return !spec->privileges || strmap_get(spec->access->tables, t->name);
+    return !spec->privileges || openapi_access_table(spec->access, t);
 }
 
 static void info(struct buf *b, struct str comment)
@@ -601,7 +601,7 @@ void openapi_document(struct buf *b, const struct openapi_spec *spec)
     const struct catalog_routine *const *routines;
     size_t n = catalog_routines(spec->catalog, spec->schema, &routines);
     BUF_LIT(b, "{\"swagger\":\"2.0\",");
-    info(b, spec->access->comment);
+    info(b, openapi_access_comment(spec->access));
     address(b, spec->conf);
     raw(b, "\"externalDocs\":{\"description\":\"PostgREST Documentation\",\"url\":"
            "\"https://postgrest.org/en/v16/references/api.html\"}");

@@ -6,24 +6,22 @@
 #define PGH_REST_OPENAPI_H
 
 #include "rest/sqlgen.h"
-#include "util/strmap.h"
 
-#define OPENAPI_MAX (256u * 1024 * 1024) /* bytes of one document */
+/* What a role may see of one snapshot of the catalog: a bit for each thing in it. References are
+ * counted, by one thread. */
+struct openapi_access;
 
-/* What a role may see: names of relations, and functions as "name(arg,arg)". */
-struct openapi_access {
-    struct strmap *tables, *routines;
-    struct str comment; /* of the schema; p == NULL: none */
-};
-
-void openapi_access_init(struct openapi_access *);
-void openapi_access_fini(struct openapi_access *);
+struct openapi_access *openapi_access_new(const struct catalog *); /* nothing yet */
+struct openapi_access *openapi_access_ref(struct openapi_access *);
+void openapi_access_unref(struct openapi_access *); /* NULL is fine */
 void openapi_access_sql(struct sql *, struct str schema, bool privileges);
-/* kind, name, arguments: the columns of a row. Strings live in the arena. */
-void openapi_access_row(struct openapi_access *, struct arena *, struct str kind, struct str name,
-                        struct str arguments);
+/* A row of that query; the catalog it was made for. */
+#define OPENAPI_ACCESS_COLUMNS 3u
+void openapi_access_row(struct openapi_access *, const struct catalog *, struct str schema,
+                        const struct str *cells);
 
-/* May the role call it? */
+struct str openapi_access_comment(const struct openapi_access *); /* p == NULL: there is none */
+bool openapi_access_table(const struct openapi_access *, const struct catalog_table *);
 bool openapi_access_routine(const struct openapi_access *, const struct catalog_routine *);
 
 struct openapi_spec {

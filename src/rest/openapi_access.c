@@ -1,17 +1,52 @@
 #include "rest/openapi.h"
 
-void openapi_access_init(struct openapi_access *a)
+#include <stdlib.h>
+
+#include "util/xalloc.h"
+
+#define COMMENT_MAX (1u << 20)
+
+struct openapi_access {
+    unsigned refs;
+    struct buf comment;               /* of the schema; empty: none */
+    unsigned char *tables, *routines; /* a bit for each, by its number */
+};
+
+static void bit_set(unsigned char *bits, size_t i)
 {
-    *a = (struct openapi_access){.tables = strmap_new(), .routines = strmap_new()};
+    bits[i / 8] |= (unsigned char)(1u << i % 8);
 }
 
-void openapi_access_fini(struct openapi_access *a)
+static bool bit_is_set(const unsigned char *bits, size_t i)
 {
-    if (a->tables)
-        strmap_free(a->tables, NULL);
-    if (a->routines)
-        strmap_free(a->routines, NULL);
-    *a = (struct openapi_access){0};
+    return bits[i / 8] >> i % 8 & 1;
+}
+
+struct openapi_access *openapi_access_new(const struct catalog *catalog)
+{
+    struct openapi_access *a = xcalloc(1, sizeof *a);
+    struct catalog_info info = catalog_info(catalog);
+    a->refs = 1;
+    buf_init(&a->comment, COMMENT_MAX);
+    a->tables = xcalloc(info.tables / 8 + 1, 1);
+    a->routines = xcalloc(info.routines / 8 + 1, 1);
+    return a;
+}
+
+struct openapi_access *openapi_access_ref(struct openapi_access *a)
+{
+    a->refs++;
+    return a;
+}
+
+void openapi_access_unref(struct openapi_access *a)
+{
+    if (!a || --a->refs > 0)
+        return;
+    buf_fini(&a->comment);
+    free(a->tables);
+    free(a->routines);
+    free(a);
 }
 
 void openapi_access_sql(struct sql *sql, struct str schema, bool privileges)
@@ -38,45 +73,50 @@ void openapi_access_sql(struct sql *sql, struct str schema, bool privileges)
         "pg_catalog.has_function_privilege(p.oid, 'execute')");
 }
 
-/* "name(a,b)": how a function is told from its overloads. */
-static bool routine_key(struct buf *b, struct str name, struct str arguments)
+/* Are these its parameters' names, "a,b"? */
+static bool has_names(const struct catalog_routine *r, struct str names)
 {
-    buf_clear(b);
-    buf_adds(b, name);
-    buf_char(b, '(');
-    buf_adds(b, arguments);
-    buf_char(b, ')');
-    return !buf_broken(b);
+    for (size_t i = 0; i < r->n_params; i++) {
+        struct str name = r->params[i].name;
+        if (i > 0 && !str_starts(names, STR(",")))
+            return false;
+        names = str_from(names, i > 0);
+        if (!str_starts(names, name))
+            return false;
+        names = str_from(names, name.n);
+    }
+    return names.n == 0;
 }
 
-void openapi_access_row(struct openapi_access *a, struct arena *arena, struct str kind,
-                        struct str name, struct str arguments)
+void openapi_access_row(struct openapi_access *a, const struct catalog *catalog, struct str schema,
+                        const struct str *cells)
 {
-    struct buf b;
+    struct str kind = cells[0], name = cells[1], arguments = cells[2];
     if (str_eq(kind, STR("s"))) {
-        a->comment = name.p ? arena_str(arena, name) : name;
+        buf_adds(&a->comment, name);
     } else if (str_eq(kind, STR("t"))) {
-        strmap_put(a->tables, name, a);
+        const struct catalog_table *t = catalog_table(catalog, schema, name);
+        if (t)
+            bit_set(a->tables, t->number);
     } else {
-        buf_init(&b, 1u << 20);
-        if (routine_key(&b, name, arguments))
-            strmap_put(a->routines, buf_str(&b), a);
-        buf_fini(&b);
+        const struct catalog_routine *r = catalog_routine(catalog, schema, name);
+        for (; r; r = r->next)
+            if (has_names(r, arguments))
+                bit_set(a->routines, r->number);
     }
+}
+
+struct str openapi_access_comment(const struct openapi_access *a)
+{
+    return buf_broken(&a->comment) ? (struct str){NULL, 0} : buf_str(&a->comment);
+}
+
+bool openapi_access_table(const struct openapi_access *a, const struct catalog_table *t)
+{
+    return bit_is_set(a->tables, t->number);
 }
 
 bool openapi_access_routine(const struct openapi_access *a, const struct catalog_routine *r)
 {
-    struct buf names, k;
-    buf_init(&names, 1u << 20);
-    buf_init(&k, 1u << 20);
-    for (size_t i = 0; i < r->n_params; i++) {
-        if (i > 0)
-            buf_char(&names, ',');
-        buf_adds(&names, r->params[i].name);
-    }
-    bool seen = routine_key(&k, r->name, buf_str(&names)) && strmap_get(a->routines, buf_str(&k));
-    buf_fini(&names);
-    buf_fini(&k);
-    return seen;
+    return bit_is_set(a->routines, r->number);
 }
