@@ -65,11 +65,31 @@ static void run_listen(struct worker *w, struct http_req *r)
     http_reply(r, 200, JSON, &body);
 }
 
+/* With 10,000 tables it is 15 MB, which take 50 ms to make: they are made as the client takes them.
+ */
+struct schema_cache {
+    struct catalog *catalog; /* own reference */
+    struct catalog_dump dump;
+};
+
+static enum http_pull on_dump_pull(void *arg, struct buf *out, size_t want)
+{
+    struct schema_cache *s = arg;
+    return catalog_dump_more(&s->dump, out, want) ? HTTP_MORE : HTTP_END;
+}
+
+static void on_dump_closed(void *arg)
+{
+    struct schema_cache *s = arg;
+    catalog_unref(s->catalog);
+    free(s);
+}
+
 /* ?database=NAME: another than the configured one. */
 static void run_schema_cache(struct worker *w, struct http_req *r)
 {
+    static const struct http_source source = {.pull = on_dump_pull, .closed = on_dump_closed};
     struct str name = STR(""), query = r->query, part;
-    struct buf body;
     struct err err;
     while (str_next(&query, '&', &part))
         if (str_starts(part, STR("database=")))
@@ -85,10 +105,9 @@ static void run_schema_cache(struct worker *w, struct http_req *r)
         http_fail_json(r, &err);
         return;
     }
-    buf_init(&body, REPLY_MAX);
-    catalog_dump(c, &body);
-    catalog_unref(c);
-    http_reply(r, 200, JSON, &body);
+    struct schema_cache *s = xmalloc(sizeof *s);
+    *s = (struct schema_cache){.catalog = c, .dump = {.catalog = c}};
+    http_stream(r, 200, JSON, &source, s);
 }
 
 /* --- metrics --- */
@@ -408,6 +427,5 @@ const struct route listen_state_route = {.name = "listen_state",
 const struct route schema_cache_route = {.name = "schema_cache",
                                          .methods = "GET",
                                          .path = "/schema_cache",
-                                         .flags = ROUTE_ADMIN | ROUTE_LOCAL | ROUTE_NO_BODY |
-                                                  ROUTE_HEAD_LENGTH,
+                                         .flags = ROUTE_ADMIN | ROUTE_LOCAL | ROUTE_NO_BODY,
                                          .run = run_schema_cache};

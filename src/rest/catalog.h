@@ -194,6 +194,24 @@ struct catalog_info catalog_info(const struct catalog *);
 /* JSON as of the admin port's /schema_cache. */
 void catalog_dump(const struct catalog *, struct buf *out);
 
+/* The same a piece at a time. Begins as {.catalog = c}; c is borrowed until the end. */
+enum catalog_dump_part {
+    CATALOG_DUMP_TABLES,
+    CATALOG_DUMP_RELATIONSHIPS,
+    CATALOG_DUMP_ROUTINES,
+    CATALOG_DUMP_HANDLERS,
+    CATALOG_DUMP_END
+};
+struct catalog_dump {
+    const struct catalog *catalog;
+    enum catalog_dump_part part;
+    bool opened, begun;    /* the part's list; it has an element */
+    size_t next, next_rel; /* elements of the part; of a table's relationships */
+};
+/* Goes on until out holds want bytes; what it holds may be taken out between two calls. False: that
+ * was all of it, or out's ceiling was reached (then out is broken). */
+MUSTCHECK bool catalog_dump_more(struct catalog_dump *, struct buf *out, size_t want);
+
 /* 404 PGRST205 with a hint. Always false. */
 bool catalog_table_missing(struct arena *, const struct catalog *, struct str schema,
                            struct str name, struct err *);

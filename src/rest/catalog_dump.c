@@ -165,32 +165,89 @@ static void routine(struct out *list, const struct catalog_routine *r)
     buf_char(o.b, '}');
 }
 
+static void handler(struct out *list, const struct catalog_handler *h)
+{
+    struct out o = open_object(list);
+    text(&o, "schema", h->function.schema);
+    text(&o, "function", h->function.name);
+    text(&o, "target", h->any ? STR("anyelement") : h->target.name);
+    text(&o, "mediaType", h->media_type);
+    buf_char(o.b, '}');
+}
+
+/* ---- piece by piece ---- */
+
+static bool next_relationship(struct catalog_dump *d, struct out *list)
+{
+    const struct catalog *c = d->catalog;
+    while (d->next < c->n_tables && d->next_rel == c->tables[d->next]->n_rels) {
+        d->next++;
+        d->next_rel = 0;
+    }
+    if (d->next == c->n_tables)
+        return false;
+    relationship(list, c->tables[d->next]->rels[d->next_rel++]);
+    return true;
+}
+
+/* The next element of the part; false: there is none left. */
+static bool next_element(struct catalog_dump *d, struct out *list)
+{
+    const struct catalog *c = d->catalog;
+    switch (d->part) {
+    case CATALOG_DUMP_TABLES:
+        if (d->next == c->n_tables)
+            return false;
+        table(list, c->tables[d->next++]);
+        return true;
+    case CATALOG_DUMP_RELATIONSHIPS: return next_relationship(d, list);
+    case CATALOG_DUMP_ROUTINES:
+        if (d->next == c->n_routines)
+            return false;
+        for (const struct catalog_routine *r = c->routines[d->next++]; r; r = r->next)
+            routine(list, r);
+        return true;
+    case CATALOG_DUMP_HANDLERS:
+        if (d->next == c->n_handlers)
+            return false;
+        handler(list, &c->handlers[d->next++]);
+        return true;
+    case CATALOG_DUMP_END:
+    default: return false;
+    }
+}
+
+static void advance(struct catalog_dump *d, struct buf *b)
+{
+    static const char *const keys[CATALOG_DUMP_END] = {"dbTables", "dbRelationships", "dbRoutines",
+                                                       "dbMediaHandlers"};
+    struct out object = {b, d->part > 0}, list = {b, d->begun};
+    if (!d->opened) {
+        if (d->part == 0)
+            buf_char(b, '{');
+        list = open_list(&object, keys[d->part]);
+        d->opened = true;
+    }
+    if (next_element(d, &list)) {
+        d->begun = true;
+        return;
+    }
+    buf_char(b, ']');
+    *d = (struct catalog_dump){.catalog = d->catalog, .part = d->part + 1};
+    if (d->part == CATALOG_DUMP_END)
+        buf_char(b, '}');
+}
+
+bool catalog_dump_more(struct catalog_dump *d, struct buf *b, size_t want)
+{
+    while (d->part != CATALOG_DUMP_END && b->n < want && !buf_broken(b))
+        advance(d, b);
+    return d->part != CATALOG_DUMP_END && !buf_broken(b);
+}
+
 void catalog_dump(const struct catalog *c, struct buf *b)
 {
-    struct out o = {b, false};
-    buf_char(b, '{');
-    struct out list = open_list(&o, "dbTables");
-    for (size_t i = 0; i < c->n_tables; i++)
-        table(&list, c->tables[i]);
-    buf_char(b, ']');
-    list = open_list(&o, "dbRelationships");
-    for (size_t i = 0; i < c->n_tables; i++)
-        for (size_t k = 0; k < c->tables[i]->n_rels; k++)
-            relationship(&list, c->tables[i]->rels[k]);
-    buf_char(b, ']');
-    list = open_list(&o, "dbRoutines");
-    for (size_t i = 0; i < c->n_routines; i++)
-        for (const struct catalog_routine *r = c->routines[i]; r; r = r->next)
-            routine(&list, r);
-    buf_char(b, ']');
-    list = open_list(&o, "dbMediaHandlers");
-    for (size_t i = 0; i < c->n_handlers; i++) {
-        struct out h = open_object(&list);
-        text(&h, "schema", c->handlers[i].function.schema);
-        text(&h, "function", c->handlers[i].function.name);
-        text(&h, "target", c->handlers[i].any ? STR("anyelement") : c->handlers[i].target.name);
-        text(&h, "mediaType", c->handlers[i].media_type);
-        buf_char(b, '}');
-    }
-    BUF_LIT(b, "]}");
+    struct catalog_dump all = {.catalog = c};
+    while (catalog_dump_more(&all, b, SIZE_MAX))
+        ;
 }

@@ -1,5 +1,5 @@
 # alone
-# A catalog of 10,000 tables: loading it disturbs nobody, and neither does stopping meanwhile.
+# A catalog of 10,000 tables: loading it disturbs nobody, nor does describing it, and neither does stopping meanwhile.
 
 load ../lib/e2e
 
@@ -21,27 +21,38 @@ SQL
 }
 teardown_file() { e2e_stop; }
 
-@test "reloading while requests run: none waits for it" {
+stall() { # WHAT
     local limit
     limit=$(bc <<<"15 * ${SLACK:-1}")
     [ -z "${SANITIZED:-}" ] || limit=10000 # no request fails, and no finding
-    run -0 python3 "$SERVER_TOP/tests/e2e/catalog_stall.py" "$SERVER_PID" "$SERVER_PORT" "$SERVER_ADMIN_PORT" "$limit"
+    run -0 python3 "$SERVER_TOP/tests/e2e/catalog_stall.py" "$SERVER_PID" "$SERVER_PORT" "$SERVER_ADMIN_PORT" "$limit" "$1"
     echo "$output" >&3
+}
+
+@test "reloading while requests run: none waits for it" {
+    stall reload
     req GET "/rest/t$TABLES?select=id,t$((TABLES - 1))(id)"
     [ "$status" = 200 ]
 }
 
+@test "describing it while requests run: none waits for it" {
+    stall "$SERVER_ADMIN/schema_cache"
+}
+
+loads() { curl -sf "$SERVER_ADMIN/metrics" | awk '/^pgrst_schema_cache_loads_total\{status="SUCCESS"\}/ {print $2}'; }
+loaded() { [ "$(loads)" -ge "$want" ]; }
+reload() {
+    local want
+    want=$(($(loads) + 1))
+    server_signal USR1
+    poll_until 30 loaded
+}
+
 @test "the memory of a load is given back, however often it is loaded" {
-    local before after want i
+    local before after i
     [ -z "${SANITIZED:-}" ] || skip "sanitizers keep memory"
-    loads() { curl -sf "$SERVER_ADMIN/metrics" | awk '/^pgrst_schema_cache_loads_total\{status="SUCCESS"\}/ {print $2}'; }
-    loaded() { [ "$(loads)" -ge "$want" ]; }
     before=$(server_rss_kb)
-    for i in 1 2 3 4 5; do
-        want=$(($(loads) + 1))
-        server_signal USR1
-        poll_until 30 loaded
-    done
+    for i in 1 2 3 4 5; do reload; done
     less() { after=$(server_rss_kb) && [ $((after - before)) -lt 8192 ]; } # the old one leaves in the background
     poll_until 5 less || fail "resident: $before kB before, $after kB after"
     alone() { [ "$(ls "/proc/$SERVER_PID/task" | wc -l)" = 1 ]; }

@@ -1,9 +1,10 @@
-"""catalog_stall.py PID PORT ADMIN_PORT LIMIT_MS: reloads the catalog again and again while point reads run, and wants some
-reloads in which worker 0's loop never kept a request waiting for longer than LIMIT_MS.
+"""catalog_stall.py PID PORT ADMIN_PORT LIMIT_MS reload|URL: reloads the catalog, or gets URL (what describes it), again and
+again while point reads run, and wants some rounds in which worker 0's loop never kept a request waiting for longer than
+LIMIT_MS.
 
 /live on the admin port is answered by that loop alone, with no database: asked all the time, it tells how long the loop
 was busy with something else. What the server's thread or this one spent waiting for a processor is subtracted (the kernel
-counts it). The least of several reloads are what the program does; more than that is what else runs on the machine.
+counts it). The least of several rounds are what the program does; more than that is what else runs on the machine.
 """
 import http.client
 import multiprocessing
@@ -12,10 +13,11 @@ import re
 import signal
 import sys
 import time
+import urllib.request
 
-RELOADS, CALM = 12, 3  # so many at most, and so many of them calm
+ROUNDS, CALM = 12, 3  # so many at most, and so many of them calm
 pid, port, admin_port = map(int, sys.argv[1:4])
-limit = float(sys.argv[4])
+limit, what = float(sys.argv[4]), sys.argv[5]
 
 
 def get(conn, path):
@@ -75,15 +77,34 @@ def reload_once(conn):
     return worst
 
 
+def fetch(url, length):
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        while piece := answer.read(1 << 20):
+            length.value += len(piece)
+
+
+def get_once(conn, url):
+    """The longest wait, in ms, from before URL is asked for until all of it is there."""
+    worst, length = 0.0, multiprocessing.Value("q")
+    client = multiprocessing.Process(target=fetch, args=(url, length))
+    client.start()
+    while client.is_alive():
+        worst = max(worst, timed(conn, "/live")[1])
+        time.sleep(0.0005)
+    assert client.exitcode == 0, url
+    assert length.value > 2 << 20, f"{url}: {length.value} bytes are not worth a test"
+    return worst
+
+
 done = multiprocessing.Event()
 reader = multiprocessing.Process(target=read_points, args=(done,))
 reader.start()
 probe = http.client.HTTPConnection("127.0.0.1", admin_port, timeout=30)
 calm = 0
-for _ in range(RELOADS):
-    now = reload_once(probe)
+for _ in range(ROUNDS):
+    now = reload_once(probe) if what == "reload" else get_once(probe, what)
     calm += now < limit
-    print(f"longest wait in this reload {now:.1f} ms, limit {limit:.1f} ms")
+    print(f"longest wait in this round of {what} {now:.1f} ms, limit {limit:.1f} ms")
     if calm == CALM:
         break
 done.set()

@@ -163,12 +163,26 @@ static void suggests_what_is_close(void **state)
 static void dumps_json(void **state)
 {
     struct catalog *c = fixture_catalog(CATALOG_FIXTURE);
+    struct catalog_dump dump = {.catalog = c};
     struct err err = {0};
-    struct buf b;
+    struct buf b, pieces, piece;
+    bool more;
     (void)state;
     buf_init(&b, BUF_NO_CEILING);
     catalog_dump(c, &b);
     assert_true(json_valid(buf_str(&b), "the dump", &err));
+    buf_init(&pieces, BUF_NO_CEILING);
+    buf_init(&piece, BUF_NO_CEILING);
+    do {
+        more = catalog_dump_more(&dump, &piece, 1); /* each as small as can be */
+        buf_adds(&pieces, buf_str(&piece));
+        buf_clear(&piece);
+    } while (more);
+    assert_true(str_eq(buf_str(&pieces), buf_str(&b)));
+    assert_false(catalog_dump_more(&dump, &piece, 1));
+    assert_int_equal(piece.n, 0);
+    buf_fini(&pieces);
+    buf_fini(&piece);
     buf_fini(&b);
     catalog_unref(catalog_ref(c));
     catalog_unref(c);
