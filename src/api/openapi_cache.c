@@ -6,9 +6,9 @@
 
 struct slot {
     struct conf *conf; /* a reference: its address stays its own */
-    uint64_t catalog, made_us;
+    uint64_t catalog, heard_us;
     char *database, *schema, *role;
-    struct buf document;
+    struct openapi_access *access;
 };
 
 struct openapi_cache {
@@ -26,7 +26,7 @@ static void slot_clear(struct slot *s)
     free(s->database);
     free(s->schema);
     free(s->role);
-    buf_fini(&s->document);
+    openapi_access_unref(s->access);
     *s = (struct slot){0};
 }
 
@@ -44,42 +44,50 @@ static bool same(const struct slot *s, const struct openapi_cache_key *k)
            str_eq(str_of(s->schema), k->schema) && str_eq(str_of(s->database), k->database);
 }
 
-struct str openapi_cache_get(struct openapi_cache *c, const struct openapi_cache_key *k,
-                             uint64_t now_us)
+static struct slot *find(struct openapi_cache *c, const struct openapi_cache_key *k)
 {
+    for (size_t i = 0; i < OPENAPI_CACHE_SLOTS; i++)
+        if (c->slots[i].conf && same(&c->slots[i], k))
+            return &c->slots[i];
+    return NULL;
+}
+
+struct openapi_access *openapi_cache_get(struct openapi_cache *c, const struct openapi_cache_key *k,
+                                         uint64_t now_us)
+{
+    struct slot *s = find(c, k);
+    if (s && now_us - s->heard_us < OPENAPI_CACHE_US)
+        return openapi_access_ref(s->access);
+    if (s)
+        slot_clear(s);
+    return NULL;
+}
+
+/* A free one, or the oldest. */
+static struct slot *make_room(struct openapi_cache *c)
+{
+    struct slot *oldest = &c->slots[0];
     for (size_t i = 0; i < OPENAPI_CACHE_SLOTS; i++) {
         struct slot *s = &c->slots[i];
-        if (!s->conf || !same(s, k))
-            continue;
-        if (now_us - s->made_us < OPENAPI_CACHE_US)
-            return buf_str(&s->document);
-        slot_clear(s);
+        if (!s->conf)
+            return s;
+        if (s->heard_us < oldest->heard_us)
+            oldest = s;
     }
-    return (struct str){NULL, 0};
+    slot_clear(oldest);
+    return oldest;
 }
 
 void openapi_cache_put(struct openapi_cache *c, const struct openapi_cache_key *k,
-                       struct str document, uint64_t now_us)
+                       struct openapi_access *access, uint64_t now_us)
 {
-    struct slot *to = &c->slots[0];
-    if (document.n > OPENAPI_CACHE_DOCUMENT_MAX)
-        return;
-    for (size_t i = 0; i < OPENAPI_CACHE_SLOTS && to->conf; i++)
-        if (!c->slots[i].conf || c->slots[i].made_us < to->made_us)
-            to = &c->slots[i];
-    if (to->conf)
-        slot_clear(to);
-    buf_init(&to->document, OPENAPI_CACHE_DOCUMENT_MAX);
-    buf_adds(&to->document, document);
-    if (buf_broken(&to->document)) {
-        buf_fini(&to->document);
-        return;
-    }
+    struct slot *s = make_room(c);
     /* The key's configuration is referenced by the request that asks. */
-    to->conf = conf_ref((struct conf *)(uintptr_t)k->conf);
-    to->catalog = k->catalog;
-    to->made_us = now_us;
-    to->database = xstrndup(k->database);
-    to->schema = xstrndup(k->schema);
-    to->role = xstrndup(k->role);
+    *s = (struct slot){.conf = conf_ref((struct conf *)(uintptr_t)k->conf),
+                       .catalog = k->catalog,
+                       .heard_us = now_us,
+                       .database = xstrndup(k->database),
+                       .schema = xstrndup(k->schema),
+                       .role = xstrndup(k->role),
+                       .access = openapi_access_ref(access)};
 }

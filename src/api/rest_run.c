@@ -457,6 +457,12 @@ static bool on_result(void *arg, size_t stmt, const struct db_result *r)
     return true;
 }
 
+static bool on_again(void *arg)
+{
+    struct rest_run *run = arg;
+    return run->on_again && run->on_again(run);
+}
+
 /* The headers that a function set, when an answer may have them all. */
 static bool guc_headers(struct rest_run *run, const struct rest_header **list, struct err *err)
 {
@@ -499,7 +505,8 @@ static void on_done(void *arg, const struct db_outcome *o)
 
 void rest_run_submit(struct rest_run *run)
 {
-    static const struct db_ops ops = {.on_result = on_result, .on_done = on_done};
+    static const struct db_ops ops = {
+        .on_result = on_result, .on_again = on_again, .on_done = on_done};
     run->spec.stmts = run->stmts;
     run->spec.n = run->n_stmts;
     mark(run, &run->times.plan);

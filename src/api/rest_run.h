@@ -74,6 +74,7 @@ struct rest_run {
     struct db_job_spec spec;
     struct db_job *job;
     bool (*on_result)(struct rest_run *, size_t stmt, const struct db_result *);
+    bool (*on_again)(struct rest_run *); /* as in db/job.h; may be NULL */
     void (*on_done)(struct rest_run *);
     /* Sees every end before all else; true: it was answered. May be NULL. */
     bool (*on_outcome)(struct rest_run *, const struct db_outcome *);

@@ -1,8 +1,8 @@
 /* openapi: see openapi.h. Members are written one after the other; comma() puts the comma where the
- * text so far needs one. */
+ * text so far needs one. A piece ends behind a member of one of the document's objects. */
 #include "rest/openapi.h"
 
-#include <stdlib.h>
+#include <assert.h>
 
 #include "json/reader.h"
 #include "json/writer.h"
@@ -14,7 +14,7 @@
 static void comma(struct buf *b)
 {
     char last = b->n > 0 ? b->p[b->n - 1] : '{';
-    if (last != '{' && last != '[' && last != ':')
+    if (last != '{' && last != '[' && last != ':' && last != ',')
         buf_char(b, ',');
 }
 
@@ -502,23 +502,7 @@ static void routine_path(struct buf *b, const struct catalog_routine *r)
     BUF_LIT(b, "],\"responses\":{\"200\":{\"description\":\"OK\"}}}}");
 }
 
-/* ------------------------------------------------------------ the document */
-
-/* Of overloads that share a path the last one is described. */
-static const struct catalog_routine *routine_shown(const struct openapi_spec *spec,
-                                                   const struct catalog_routine *first)
-{
-    const struct catalog_routine *shown = NULL;
-    for (const struct catalog_routine *r = first; r; r = r->next)
-        if (!spec->privileges || openapi_access_routine(spec->access, r))
-            shown = r;
-    return shown;
-}
-
-static bool table_seen(const struct openapi_spec *spec, const struct catalog_table *t)
-{
-    return !spec->privileges || openapi_access_table(spec->access, t);
-}
+/* ------------------------------------------------------------ the head */
 
 static void info(struct buf *b, struct str comment)
 {
@@ -586,20 +570,9 @@ static void address(struct buf *b, const struct conf *conf)
     buf_char(b, ']');
 }
 
-static void tables(struct buf *b, const struct openapi_spec *spec,
-                   void (*each)(struct buf *, const struct catalog_table *))
+/* As far as the first member of the paths. */
+static void head(struct buf *b, const struct openapi_spec *spec)
 {
-    const struct catalog_table *const *all;
-    size_t n = catalog_tables(spec->catalog, spec->schema, &all);
-    for (size_t i = 0; i < n && !buf_broken(b); i++)
-        if (table_seen(spec, all[i]))
-            each(b, all[i]);
-}
-
-void openapi_document(struct buf *b, const struct openapi_spec *spec)
-{
-    const struct catalog_routine *const *routines;
-    size_t n = catalog_routines(spec->catalog, spec->schema, &routines);
     BUF_LIT(b, "{\"swagger\":\"2.0\",");
     info(b, openapi_access_comment(spec->access));
     address(b, spec->conf);
@@ -614,16 +587,100 @@ void openapi_document(struct buf *b, const struct openapi_spec *spec)
     raw(b, "\"paths\":{\"/\":{\"get\":{\"tags\":[\"Introspection\"],\"summary\":\"OpenAPI "
            "description (this document)\",\"produces\":[\"application/openapi+json\"," MIME_JSON
            "],\"responses\":{\"200\":{\"description\":\"OK\"}}}}");
-    tables(b, spec, table_path);
-    for (size_t i = 0; i < n && !buf_broken(b); i++) {
-        const struct catalog_routine *shown = routine_shown(spec, routines[i]);
-        if (shown)
-            routine_path(b, shown);
+}
+
+/* ------------------------------------------------------------ the document */
+
+void openapi_maker_init(struct openapi_maker *m, const struct openapi_spec *spec)
+{
+    *m = (struct openapi_maker){.spec = *spec};
+    m->n_tables = catalog_tables(spec->catalog, spec->schema, &m->tables);
+    m->n_routines = catalog_routines(spec->catalog, spec->schema, &m->routines);
+    m->first = m->n_tables ? m->tables[0]->number : 0;
+}
+
+/* The comma before a piece's first member: comma() sees no further back than the piece. */
+static void begin_member(struct openapi_maker *m, struct buf *b)
+{
+    if (b->n == 0 && m->last == '}')
+        buf_char(b, ',');
+}
+
+/* The next table that is seen, if there is one. Those that are not are not even looked at: there
+ * may be a hundred thousand of them. */
+static bool next_table(struct openapi_maker *m, struct buf *b,
+                       void (*write)(struct buf *, const struct catalog_table *))
+{
+    while (m->next < m->n_tables && m->spec.privileges &&
+           !openapi_access_table(m->spec.access, m->first + m->next))
+        m->next++;
+    if (m->next == m->n_tables)
+        return false;
+    begin_member(m, b);
+    write(b, m->tables[m->next++]);
+    return true;
+}
+
+/* Of overloads that share a path the last one is described. */
+static const struct catalog_routine *routine_shown(const struct openapi_spec *spec,
+                                                   const struct catalog_routine *first)
+{
+    const struct catalog_routine *shown = NULL;
+    for (const struct catalog_routine *r = first; r; r = r->next)
+        if (!spec->privileges || openapi_access_routine(spec->access, r->number))
+            shown = r;
+    return shown;
+}
+
+static bool next_routine(struct openapi_maker *m, struct buf *b)
+{
+    const struct catalog_routine *shown = NULL;
+    while (m->next < m->n_routines && !shown)
+        shown = routine_shown(&m->spec, m->routines[m->next++]);
+    if (!shown)
+        return false;
+    begin_member(m, b);
+    routine_path(b, shown);
+    return true;
+}
+
+/* Writes one member of the part; when there is none left, what stands before the next part. */
+static void advance(struct openapi_maker *m, struct buf *b)
+{
+    switch (m->part) {
+    case OPENAPI_HEAD: head(b, &m->spec); break;
+    case OPENAPI_TABLES:
+        if (next_table(m, b, table_path))
+            return;
+        break;
+    case OPENAPI_ROUTINES:
+        if (next_routine(m, b))
+            return;
+        BUF_LIT(b, "},\"definitions\":{");
+        break;
+    case OPENAPI_DEFINITIONS:
+        if (next_table(m, b, definition))
+            return;
+        BUF_LIT(b, "},\"parameters\":{");
+        common_params(b);
+        break;
+    case OPENAPI_PARAMETERS:
+        if (next_table(m, b, table_params))
+            return;
+        BUF_LIT(b, "}}");
+        break;
+    case OPENAPI_END:
+    default: assert(false);
     }
-    BUF_LIT(b, "},\"definitions\":{");
-    tables(b, spec, definition);
-    BUF_LIT(b, "},\"parameters\":{");
-    common_params(b);
-    tables(b, spec, table_params);
-    BUF_LIT(b, "}}");
+    m->part++;
+    m->next = 0;
+}
+
+bool openapi_more(struct openapi_maker *m, struct buf *out, size_t want)
+{
+    while (m->part != OPENAPI_END && out->n < want && !buf_broken(out)) {
+        advance(m, out);
+        m->last = out->n > 0 ? out->p[out->n - 1] : m->last;
+    }
+    return m->part != OPENAPI_END && !buf_broken(out);
 }

@@ -111,12 +111,12 @@ struct str openapi_access_comment(const struct openapi_access *a)
     return buf_broken(&a->comment) ? (struct str){NULL, 0} : buf_str(&a->comment);
 }
 
-bool openapi_access_table(const struct openapi_access *a, const struct catalog_table *t)
+bool openapi_access_table(const struct openapi_access *a, size_t number)
 {
-    return bit_is_set(a->tables, t->number);
+    return bit_is_set(a->tables, number);
 }
 
-bool openapi_access_routine(const struct openapi_access *a, const struct catalog_routine *r)
+bool openapi_access_routine(const struct openapi_access *a, size_t number)
 {
-    return bit_is_set(a->routines, r->number);
+    return bit_is_set(a->routines, number);
 }

@@ -65,6 +65,22 @@ token() { # ROLE
     [ "$status" = 200 ]
 }
 
+@test "one that is made in several turns has its length, too" {
+    local form
+    sql "create schema many; grant usage on schema many to web; do 'begin for i in 1..80 loop
+        execute format(''create table many.t%s (id int primary key, name text, price numeric, extra jsonb)'', i); end loop; end';
+        grant select on all tables in schema many to web" >/dev/null
+    SERVER_NAME=many server_start --db-anon-role web --db-schemas many
+    for form in -0 --http1.1; do
+        req GET /rest/ $form
+        [ "$(header content-length)" = "$(wc -c <"$body_file")" ]
+        [ "$(wc -c <"$body_file")" -gt 131072 ]
+        assert_json '.definitions | length == 80'
+    done
+    server_stop
+    server_use main
+}
+
 @test "a reload is seen at once" {
     seen() { req GET /rest/; jq -e '.paths | has("/later")' "$body_file" >/dev/null; }
     sql 'create table later (id int); grant select on later to web' >/dev/null
