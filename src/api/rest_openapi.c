@@ -14,7 +14,7 @@
 struct own {
     struct rest_run *run;
     struct openapi_access *access;
-    bool asks; /* for those who come later, too */
+    bool asks; /* for those who wait, too */
     struct openapi_maker maker;
     struct loop_timer turn; /* for the next piece of what is held */
     size_t given;           /* of what is held */
@@ -136,12 +136,16 @@ static void on_done(struct rest_run *run)
     struct openapi_cache_key key = cache_key(run);
     if (own->asks)
         openapi_cache_put(run->worker->openapi, &key, own->access, loop_now_us(run->worker->loop));
+    own->asks = false;
     answer(run);
 }
 
 static void on_end(struct rest_run *run)
 {
     struct own *own = run->own;
+    struct openapi_cache_key key = cache_key(run);
+    if (own->asks)
+        openapi_cache_give_up(run->worker->openapi, &key);
     loop_timer_stop(&own->turn);
     openapi_access_unref(own->access);
 }
@@ -175,17 +179,21 @@ static void ask(struct rest_run *run)
 
 /* ---- the beginning ---- */
 
-/* Answers by what is known, or asks. */
-static void look(struct rest_run *run)
+/* Answers by what is known; waits while another asks the same; else asks. */
+static void look(void *arg)
 {
+    struct rest_run *run = arg;
     struct own *own = run->own;
+    struct openapi_cache *cache = run->worker->openapi;
     struct openapi_cache_key key = cache_key(run);
-    own->access = openapi_cache_get(run->worker->openapi, &key, loop_now_us(run->worker->loop));
-    own->asks = !own->access;
-    if (own->access)
+    bool asked;
+    own->access = openapi_cache_get(cache, &key, loop_now_us(run->worker->loop), &asked);
+    if (own->access) {
         answer(run);
-    else
+    } else if (!asked || !rest_run_wait(run, run->conf->db_pool_acquisition_timeout_us, look)) {
+        own->asks = !asked && openapi_cache_ask(cache, &key);
         ask(run);
+    }
 }
 
 static bool acceptable(struct rest_run *run, struct err *err)

@@ -8,10 +8,10 @@
 #include "http/route.h"
 #include "json/writer.h"
 
-/* A request that comes before the first attempt to load a catalog ended looks again this often, and
- * no longer than that; of a further database, whose catalog is loaded after each idle time, as long
- * as it may wait for a connection. */
-#define FIRST_LOAD_US 20000u
+#define LOOK_AGAIN_US 5000u /* whether what it waits for is there */
+/* The most that a request waits which comes before the first attempt to load a catalog ended; of a
+ * further database, whose catalog is loaded after each idle time, as long as it may wait for a
+ * connection. */
 #define FIRST_LOAD_MAX_US 1000000u
 #define SQL_MAX (8u * 1024 * 1024) /* one statement's text */
 #define SQL_KEPT 65536u            /* of the worker's scratch, between requests */
@@ -44,7 +44,7 @@ void rest_run_end(struct rest_run *run)
         return;
     run->ended = true;
     if (run->waiting)
-        loop_timer_stop(&run->first_load);
+        loop_timer_stop(&run->again);
     if (!run->streamed)
         http_on_gone(run->req, NULL, NULL);
     if (run->on_end)
@@ -237,8 +237,7 @@ static uint64_t first_load_max(const struct rest_run *run)
     return *run->db->name ? run->conf->db_pool_acquisition_timeout_us : FIRST_LOAD_MAX_US;
 }
 
-/* Looks again in a while; false: it waited long enough. */
-static bool wait_more(struct rest_run *run, uint64_t most_us, void (*again)(void *))
+bool rest_run_wait(struct rest_run *run, uint64_t most_us, void (*again)(void *))
 {
     uint64_t now = loop_now_us(run->worker->loop);
     if (!run->waiting)
@@ -246,8 +245,8 @@ static bool wait_more(struct rest_run *run, uint64_t most_us, void (*again)(void
     else if (now - run->came_us >= most_us)
         return false;
     run->waiting = true;
-    loop_timer_init(&run->first_load, run->worker->loop, again, run);
-    loop_timer_set(&run->first_load, FIRST_LOAD_US);
+    loop_timer_init(&run->again, run->worker->loop, again, run);
+    loop_timer_set(&run->again, LOOK_AGAIN_US);
     return true;
 }
 
@@ -259,7 +258,7 @@ static void with_catalog(void *arg)
     run->catalog = rest_catalogs_get(catalogs, run->db);
     if (!run->catalog &&
         rest_catalogs_state(catalogs, str_of(run->db->name)) == REST_CATALOG_PENDING &&
-        wait_more(run, first_load_max(run), with_catalog))
+        rest_run_wait(run, first_load_max(run), with_catalog))
         return;
     if (!run->catalog)
         run->catalog = rest_catalogs_need(catalogs, run->db, &err);
@@ -290,7 +289,7 @@ static void with_settings(void *arg)
 {
     struct rest_run *run = arg;
     struct err err = {0};
-    if (!run->worker->config_read && wait_more(run, FIRST_LOAD_MAX_US, with_settings))
+    if (!run->worker->config_read && rest_run_wait(run, FIRST_LOAD_MAX_US, with_settings))
         return;
     conf_unref(run->conf);
     run->conf = conf_ref(run->worker->conf);

@@ -81,7 +81,7 @@ struct rest_run {
     void (*on_end)(struct rest_run *); /* frees what the action made itself; may be NULL */
 
     struct rest_row row;
-    struct loop_timer first_load; /* waits for the first catalog after the start */
+    struct loop_timer again; /* see rest_run_wait */
     bool waiting;
     uint64_t came_us;
     struct rest_times times;
@@ -90,6 +90,10 @@ struct rest_run {
 };
 
 void rest_run_start(struct worker *, struct http_req *);
+
+/* For what others are about to have, as the first catalog after the start: again(run) looks whether
+ * it is there, in a while. False: it waited long enough. */
+MUSTCHECK bool rest_run_wait(struct rest_run *, uint64_t most_us, void (*again)(void *run));
 
 /* Answers with an error; the run is over. */
 void rest_run_fail(struct rest_run *, const struct err *);

@@ -81,6 +81,49 @@ token() { # ROLE
     server_use main
 }
 
+# Holds the question for what a role may see until $held is killed.
+hold() {
+    cluster_psql -q -c 'begin; lock table pg_catalog.pg_description; select pg_sleep(60)' >/dev/null 2>&1 3>&- &
+    held=$!
+    poll_until 10 locked
+}
+locked() { [ "$(sql "select count(*) from pg_locks where relation = 'pg_description'::regclass and mode = 'AccessExclusiveLock' and granted")" = 1 ]; }
+let_go() {
+    sql "select pg_terminate_backend(pid) from pg_locks where relation = 'pg_description'::regclass and mode = 'AccessExclusiveLock'" >/dev/null
+    wait "$held" || true
+}
+in_flight() { curl -sf "$SERVER_ADMIN/metrics" | grep -qx "pghttpd_http_requests_in_flight $1"; }
+asking() { [ "$(sql "select count(*) from pg_locks where relation = 'pg_description'::regclass and not granted")" = "$1" ]; }
+
+@test "many ask at once: the database is asked once, whoever leaves" {
+    local i pids=() first out=$BATS_TEST_TMPDIR/many
+    SERVER_NAME=once server_start --db-anon-role web --jwt-secret "$SECRET"
+    hold
+    curl -s -m 30 "$SERVER_URL/rest/" 3>&- &
+    first=$!
+    poll_until 10 asking 1
+    for i in 1 2 3; do
+        curl -sf -m 30 "$SERVER_URL/rest/" -o "$out.$i" 3>&- &
+        pids+=($!)
+    done
+    curl -sf -m 30 "$SERVER_URL/rest/" -H "Authorization: Bearer $(token boss)" -o "$out.boss" 3>&- &
+    pids+=($!)
+    poll_until 10 in_flight 5
+    poll_until 10 asking 2 # the first one, and that of another role
+    kill $first
+    wait $first || true
+    poll_until 10 in_flight 4
+    poll_until 10 asking 2 # one of those who waited
+    let_go
+    for i in "${pids[@]}"; do wait "$i"; done
+    cmp "$out.1" "$out.2"
+    cmp "$out.1" "$out.3"
+    jq -e '.paths | has("/things") and (has("/parts") | not)' "$out.1" >/dev/null
+    jq -e '.paths | has("/parts")' "$out.boss" >/dev/null
+    server_stop
+    server_use main
+}
+
 @test "a reload is seen at once" {
     seen() { req GET /rest/; jq -e '.paths | has("/later")' "$body_file" >/dev/null; }
     sql 'create table later (id int); grant select on later to web' >/dev/null
