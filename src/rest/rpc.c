@@ -50,10 +50,21 @@ static bool has_name(struct catalog_strs names, struct str name)
     return names.n > 0 && bsearch(&name, names.v, names.n, sizeof *names.v, by_bytes);
 }
 
+static bool single_unnamed(const struct catalog_routine *r)
+{
+    return r->n_params == 1 && r->params[0].name.n == 0;
+}
+
 /* A body that only a single unnamed parameter can take. */
 static bool raw_body(const struct rest_call_spec *spec)
 {
     return spec->body && spec->body->kind == REST_BODY_RAW;
+}
+
+/* A body that goes to an unnamed parameter whole: {"": 1} names it too, as generated clients do. */
+static bool body_to_unnamed(const struct rest_call_spec *spec)
+{
+    return raw_body(spec) || (spec->body && spec->body->kind == REST_BODY_JSON);
 }
 
 static bool takes(const struct catalog_routine *r, const struct rest_call_spec *spec,
@@ -62,6 +73,8 @@ static bool takes(const struct catalog_routine *r, const struct rest_call_spec *
     size_t known = 0;
     if (r->n_params == 0)
         return names.n == 0 && !raw_body(spec);
+    if (single_unnamed(r) && names.n > 0 && !body_to_unnamed(spec))
+        return false;
     for (size_t i = 0; i < r->n_params; i++) {
         bool given = has_name(names, r->params[i].name);
         if (!given && r->params[i].required)
@@ -74,7 +87,7 @@ static bool takes(const struct catalog_routine *r, const struct rest_call_spec *
 /* The type that a single unnamed parameter may have to take this body, or two for JSON. */
 static bool takes_whole(const struct catalog_routine *r, const struct rest_call_spec *spec)
 {
-    if (!spec->body || r->n_params != 1 || r->params[0].name.n > 0)
+    if (!spec->body || !single_unnamed(r))
         return false;
     struct str type = r->params[0].type;
     enum rest_media_kind content = spec->request->content_type;
@@ -263,8 +276,8 @@ bool rest_call_find(struct arena *arena, const struct rest_call_spec *spec, stru
     *out = (struct rest_call){.routine = n_by_name ? by_name[0] : whole[0],
                               .request = request,
                               .body = spec->body,
-                              .whole = n_by_name == 0,
                               .max_affected = REST_NO_CEILING};
+    out->whole = single_unnamed(out->routine) && body_to_unnamed(spec);
     if (!spec->body)
         out->params = request->query.params;
     else if (spec->body->kind == REST_BODY_FORM)

@@ -2,7 +2,8 @@
  *
  * Overloads are told apart by the names of their arguments: all required ones must be there and
  * nothing that is no parameter. When no overload fits, a function with a single parameter without a
- * name takes the whole body of a POST, if the body's type is the parameter's. */
+ * name is called if the type of a POST's body is the parameter's. However it was found (also by the
+ * key "", or with no key because it has a default): such a parameter takes the whole body. */
 #ifndef PGH_REST_RPC_H
 #define PGH_REST_RPC_H
 

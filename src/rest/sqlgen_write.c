@@ -425,9 +425,10 @@ static void arguments(struct sql *sql, const struct rest_call *call)
     if (!call->whole)
         return;
     struct str type = call->routine->params[0].type;
+    bool json = str_eq(type, STR("json")) || str_eq(type, STR("jsonb"));
     if (str_eq(type, STR("bytea"))) {
         sql_param_binary(sql, call->body->text, BYTEA_OID);
-    } else if (call->by_json) {
+    } else if (call->by_json && json) {
         sql_param_binary(sql, call->body->text, JSON_OID);
         sql_lit(sql, "::");
         sql_str(sql, type);

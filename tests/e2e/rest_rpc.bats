@@ -27,6 +27,8 @@ create function nothing() returns void language sql as '';
 create function raw_json(json) returns json language sql immutable as 'select $1';
 create function raw_text(text) returns text language sql immutable as $$ select upper($1) $$;
 create function raw_bytes(bytea) returns int language sql immutable as 'select length($1)';
+create function maybe_text(text default 'none') returns text language sql immutable as 'select $1';
+create function maybe_json(jsonb default '"none"') returns jsonb language sql immutable as 'select $1';
 create function rename_all(new text) returns setof items language sql as 'update items set name = new where id > 3 returning *';
 create function writes_on_get() returns int language sql as $$ insert into items values (99, 'x') returning id $$;
 create function read_only() returns text language sql stable as $$ select current_setting('transaction_read_only') $$;
@@ -247,6 +249,34 @@ call() { req POST "/rest/rpc/$1" -H 'Content-Type: application/json' -d "$2" "${
     [ "$status" = 406 ]
     req GET '/rest/parts' -H 'Accept: text/x-list'
     [ "$status" = 406 ]
+}
+
+@test "an unnamed parameter takes the whole body, also when the key \"\" names it or it has a default" {
+    call raw_json '{"":{"a":1}}'
+    [ "$status" = 200 ] || fail "$body"
+    [ "$body" = '{"":{"a":1}}' ]
+    call raw_text '{"":"x"}' # no text/plain, hence found by the key alone
+    [ "$status" = 200 ]
+    [ "$body" = '"{\"\":\"X\"}"' ]
+    call raw_bytes '{"":"x"}'
+    [ "$status $body" = '200 8' ]
+    req POST /rest/rpc/maybe_text -H 'Content-Type: text/plain' -d 'abc'
+    [ "$status $body" = '200 "abc"' ]
+    call maybe_json '[{"a":1},{"a":2}]'
+    [ "$status $body" = '200 [{"a": 1}, {"a": 2}]' ]
+    call maybe_json '{"a":1}'
+    [ "$status $body" = '200 {"a": 1}' ]
+    # nothing else is a body
+    req GET /rest/rpc/maybe_text
+    [ "$status $body" = '200 "none"' ]
+    req GET '/rest/rpc/raw_text?=x'
+    [ "$status" = 400 ]
+    assert_json '.code == "PGRST100"'
+    req POST /rest/rpc/raw_text -d '=x'
+    [ "$status" = 404 ]
+    assert_json '.code == "PGRST202"'
+    call raw_text '{"a":"x"}'
+    [ "$status" = 404 ]
 }
 
 @test "bad calls" {
