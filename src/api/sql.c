@@ -133,14 +133,12 @@ static bool wants_retry(struct call *call, const struct db_outcome *o)
     return true;
 }
 
-/* A prepared statement of ours went out of date (its table was altered, somebody dropped the name)
- * after an earlier result of the batch was taken: without names it works. */
+/* A prepared statement of ours went out of date (its table was altered, somebody dropped the name),
+ * or may have, after an earlier result of the batch was taken: without names it works. */
 static bool lost_its_name(struct call *call, const struct db_outcome *o)
 {
-    bool stale = error_is(o, "0A000") && o->error.routine &&
-                 strcmp(o->error.routine, "RevalidateCachedQuery") == 0;
     bool named = false;
-    if (!stale && !error_is(o, "26000"))
+    if (!o->stale_name)
         return false;
     for (size_t i = 0; i < call->request.n; i++) {
         named = named || call->request.stmts[i].prepare;

@@ -109,6 +109,8 @@ static void on_job_sync(struct conn *c, struct db_job *j)
     }
     assert(j == c->jobs.first);
     job_list_remove(j);
+    if (j->alters || (j->suspect && !j->failing))
+        pools_schema_changed(c->pool->pools);
     if (j->key && !j->failing && !j->cancelled && c->n_ended < CONN_ENDED_MAX)
         c->ended[c->n_ended++] = j->key;
     c->head_us = loop_now_us(c->pool->pools->loop);
@@ -129,17 +131,43 @@ static bool is_stale_plan(const PGresult *res, const char *code)
     return strcmp(code, "0A000") == 0 && routine && strcmp(routine, "RevalidateCachedQuery") == 0;
 }
 
+/* Errors that a statement parsed afresh would perhaps not have: of its analysis, which went well
+ * when it was parsed, and of a parameter's text, which may now be another type's. (In a server that
+ * speaks another language the latter goes unseen: there it ends with the statement's age.) */
+static bool is_suspect(const PGresult *res, const char *code)
+{
+    const char *where = PQresultErrorField(res, PG_DIAG_CONTEXT);
+    return (strncmp(code, "42", 2) == 0 && PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION)) ||
+           (strncmp(code, "22", 2) == 0 && where && strstr(where, "portal parameter $"));
+}
+
+static void suspect_name(struct conn *c, struct db_job *j, struct stmt_entry *e)
+{
+    if (!e || e->state != STMT_READY)
+        return;
+    if (j->delivered)
+        stmt_cache_remove(c->cache, e, true); /* no second try will tell */
+    j->stale_name = j->suspect = true;
+}
+
 /* Did the statement fail because of its name? Then the name is dropped here. */
 static void check_name(struct conn *c, struct db_job *j, size_t i, const PGresult *res)
 {
     const char *code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
     const struct db_stmt *st = &j->spec.stmts[i];
     bool unknown = code && strcmp(code, "26000") == 0;
+    bool stale = code && is_stale_plan(res, code);
     if (!code || j->cancelled || !c->cache || !st->prepare || j->unprepared ||
-        !(unknown || is_stale_plan(res, code)))
+        !(unknown || stale || is_suspect(res, code)))
         return;
     struct stmt_entry *e =
         stmt_cache_find(c->cache, st->cache_scope, (struct str){st->sql, st->sql_len});
+    if (!unknown && !stale) {
+        suspect_name(c, j, e);
+        return;
+    }
+    if (stale)
+        pools_schema_changed(c->pool->pools);
     if (e && e->state == STMT_READY)
         stmt_cache_remove(c->cache, e, !unknown);
     if (unknown) /* if one is gone, others are too */
@@ -220,10 +248,21 @@ void conn_deliver(struct conn *c, struct db_job *j, size_t stmt, PGresult *res)
     }
 }
 
+/* Commands that may change what other statements were parsed by. A new table or index does not, and
+ * temporary tables are made often. */
+static bool may_alter(const char *tag)
+{
+    return strncmp(tag, "ALTER ", 6) == 0 || strncmp(tag, "DROP ", 5) == 0 ||
+           strcmp(tag, "DO") == 0 ||
+           (strncmp(tag, "CREATE ", 7) == 0 && strcmp(tag + 7, "TABLE") != 0 &&
+            strcmp(tag + 7, "INDEX") != 0);
+}
+
 /* DISCARD ALL and DEALLOCATE ALL took the names of the cache along. */
-static void check_tag(struct conn *c, PGresult *res)
+static void check_tag(struct conn *c, struct db_job *j, PGresult *res)
 {
     const char *tag = PQcmdStatus(res);
+    j->alters = j->alters || may_alter(tag);
     if (c->cache && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0))
         stmt_cache_forget(c->cache);
 }
@@ -290,7 +329,7 @@ static void on_result(struct conn *c, PGresult *res)
         return;
     case PGRES_COMMAND_OK:
         if (s->kind == STEP_STMT)
-            check_tag(c, res);
+            check_tag(c, s->job, res);
         __attribute__((fallthrough));
     default:
         if (s->kind == STEP_STMT) {

@@ -128,6 +128,21 @@ static bool seen_before(struct db_pool *p, struct str scope, struct str text)
     return seen;
 }
 
+/* PostgreSQL settles the types of parameters when it parses, and makes new plans for altered tables
+ * with the old types: after `alter a type bigint` a prepared `insert ... values ($1)` would refuse
+ * big values as an integer's, and after one from real to double precision store 0.1 as
+ * 0.10000000149. No error tells. Changes that go through us are seen (may_alter of conn_read), as
+ * is NOTIFY pgrst; others show by an error (is_suspect of conn_read) or not, hence an age that
+ * nobody can measure the cost of. */
+#define STMT_AGE_US 60000000
+
+static bool is_outdated(const struct conn *c, const struct stmt_entry *e)
+{
+    const struct db_pools *pools = c->pool->pools;
+    return e->state == STMT_READY && (e->schema != pools_schema(pools) ||
+                                      loop_now_us(pools->loop) - e->born_us > STMT_AGE_US);
+}
+
 /* The name under which this statement may be executed, or NULL: send the text. *parse: a Parse has
  * to go first. */
 static struct stmt_entry *named(struct conn *c, struct db_job *j, const struct db_stmt *st,
@@ -140,9 +155,18 @@ static struct stmt_entry *named(struct conn *c, struct db_job *j, const struct d
     struct stmt_entry *e = stmt_cache_find(c->cache, st->cache_scope, text);
     if (e && e->state == STMT_PARSING) /* of another group, which may yet fail: unnamed meanwhile */
         return NULL;
-    if (!e && seen_before(c->pool, st->cache_scope, text)) {
+    bool outdated = e && is_outdated(c, e);
+    if (outdated) {
+        stmt_cache_remove(c->cache, e, true);
+        e = NULL;
+    }
+    if (!e && (seen_before(c->pool, st->cache_scope, text) || outdated)) {
         e = stmt_cache_add(c->cache, st->cache_scope, text);
         *parse = e != NULL;
+    }
+    if (*parse) {
+        e->schema = pools_schema(c->pool->pools);
+        e->born_us = loop_now_us(c->pool->pools->loop);
     }
     return e;
 }

@@ -275,6 +275,7 @@ static void finish(struct db_job *j)
                            .failed = j->failed,
                            .queue_timeout = j->queue_timeout,
                            .login_refused = j->login_refused,
+                           .stale_name = j->stale_name,
                            .left_transaction = j->left_transaction,
                            .retry_after_s = j->retry_after_s};
     if (j->end == DB_DONE && !j->copy && j->ops.on_result)

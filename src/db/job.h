@@ -98,6 +98,7 @@ struct db_outcome {
     bool queue_timeout; /* DB_NOT_SENT because it waited too long */
     bool login_refused; /* DB_NOT_SENT because PostgreSQL refused the login or the connection (error
                            is its own) */
+    bool stale_name;    /* without prepared names it might not have failed */
     bool left_transaction;  /* an exclusive statement left a transaction open: it was rolled back */
     unsigned retry_after_s; /* with DB_NOT_SENT */
     const struct db_notice *notices; /* of the whole job, bounded; notice_stmt says whose */

@@ -13,7 +13,7 @@
 #define MAINTENANCE_US 1000000
 
 struct db_budget {
-    _Atomic unsigned used;
+    _Atomic unsigned used, schema;
     unsigned max;
 };
 
@@ -27,6 +27,18 @@ struct db_budget *db_budget_new(unsigned connections)
 void db_budget_free(struct db_budget *b)
 {
     free(b);
+}
+
+/* ---- the schema's age ---- */
+
+unsigned pools_schema(const struct db_pools *pools)
+{
+    return atomic_load(&pools->budget->schema);
+}
+
+void pools_schema_changed(struct db_pools *pools)
+{
+    atomic_fetch_add(&pools->budget->schema, 1);
 }
 
 /* ---- the budget ---- */
@@ -253,6 +265,7 @@ void db_pools_reconfigure(struct db_pools *pools, struct conf *conf)
 
 void db_pools_refresh(struct db_pools *pools, const char *database)
 {
+    pools_schema_changed(pools); /* logins keep their connections */
     for (struct db_pool *p = pools->first; p && !pools->draining; p = p->next)
         if (!p->login && strcmp(p->database_name, database) == 0)
             pool_refresh(p);

@@ -92,7 +92,9 @@ struct db_job {
     bool unprepared;  /* on this second try no prepared names */
     bool retried;     /* it is on its second try */
     bool unclear;     /* the error came for its COMMIT or Sync */
-    bool stale_name;  /* failed because of a prepared name */
+    bool stale_name;  /* failed because of a prepared name, or maybe because of it (suspect) */
+    bool suspect;     /* if it succeeds without names, they are out of date */
+    bool alters;      /* it may have changed what statements were parsed by */
     bool may_prepare; /* the text contains the word: PREPARE may leave names behind */
     bool left_transaction, queue_timeout, login_refused;
     enum db_end end;
@@ -325,6 +327,10 @@ void pools_watch_deadline(struct db_pools *, uint64_t deadline_us);
 void pools_check_drained(struct db_pools *);
 struct db_types *pools_types(struct db_pools *, const char *database, const char *name);
 uint64_t pools_jitter(struct db_pools *, uint64_t upto);
+/* A number that changes when tables may have: statements parsed before are to be parsed again. All
+ * workers have it in common. */
+unsigned pools_schema(const struct db_pools *);
+void pools_schema_changed(struct db_pools *);
 
 /* login.c */
 struct login_guard *login_guard_new(void);

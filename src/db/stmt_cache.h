@@ -3,7 +3,7 @@
  * Life of an entry: PARSING (its Parse is on the way; others send the text unnamed meanwhile) ->
  * READY (its ParseComplete came) -> evicted: least recently used first; its name waits in the list
  * of the dead until the connection says DEALLOCATE. An entry that is PARSING is never evicted.
- * Private to src/db. */
+ * What PostgreSQL found when it parsed may change: see conn_send's named. Private to src/db. */
 #ifndef PGH_DB_STMT_CACHE_H
 #define PGH_DB_STMT_CACHE_H
 
@@ -19,7 +19,8 @@ enum stmt_state { STMT_PARSING, STMT_READY };
 struct stmt_entry {
     struct stmt_entry *chain;       /* in its bucket */
     struct stmt_entry *next, *prev; /* by use, least recently used first */
-    uint64_t hash;
+    uint64_t hash, born_us;         /* born: by loop_now_us; the caller's to fill, as is schema */
+    unsigned schema;                /* pools_schema when it was sent to be parsed */
     enum stmt_state state;
     char name[STMT_NAME_MAX];
     size_t scope_n, text_n;

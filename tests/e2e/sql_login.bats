@@ -236,3 +236,15 @@ error_is() {
     server_stop
     server_use main
 }
+
+@test "NOTIFY pgrst: a login's prepared statements take the new types of altered tables" {
+    sql "create table readings (r real); grant all on readings to bob" >/dev/null
+    put() { req POST /sql -u bob:bob -d '{"query":"insert into readings values ($1) returning r::text","params":["0.1"]}'; }
+    for i in 1 2 3; do
+        put
+        [ "$status" = 200 ] || fail "$body"
+    done
+    sql "alter table readings alter r type float8; notify pgrst, 'reload schema'" >/dev/null
+    exact() { put && jq -e '.rows == [{r:"0.1"}]' <<<"$body" >/dev/null; }
+    poll_until 5 exact || fail "$body"
+}

@@ -186,6 +186,71 @@ count() { sql "select count(*) from $1"; }
     refused 26000
 }
 
+value() { # SQL, a parameter
+    req POST /sql -d "$(jq -cn --arg q "$1" --arg p "$2" '{query: $q, params: [$p]}')"
+    [ "$status" = 200 ] || fail "$1: $body"
+}
+
+@test "what was prepared before a table was altered here takes the new types" {
+    query "create table retyped (a int, d date, r real, t timestamp)"
+    for i in 1 2 3 4 5 6; do # prepared by then, on both connections
+        value "insert into retyped (a) values (\$1)" 1
+        value "insert into retyped (d) values (\$1)" '2024-05-06 07:08:09'
+        value "insert into retyped (r) values (\$1)" 0.1
+        value "insert into retyped (t) values (\$1)" '2024-05-06 07:08:09+02'
+    done
+    query "truncate retyped"
+    query "alter table retyped alter a type bigint, alter d type timestamp, alter r type float8, alter t type timestamptz"
+    [ "$status" = 200 ] || fail "$body"
+    for i in 1 2 3 4; do
+        value "insert into retyped (a) values (\$1)" 3000000000
+        value "insert into retyped (d) values (\$1)" '2024-05-06 07:08:09'
+        value "insert into retyped (r) values (\$1)" 0.1
+        value "insert into retyped (t) values (\$1)" '2024-05-06 07:08:09+02'
+    done
+    [ "$(sql "select distinct a, d, r, t at time zone 'utc' from retyped order by 1, 2, 3, 4")" = "3000000000|||
+|2024-05-06 07:08:09||
+||0.1|
+|||2024-05-06 05:08:09" ] || fail "$(sql 'table retyped')"
+    batch "drop table retyped" "create table retyped (a text)"
+    for i in 1 2 3 4; do value "insert into retyped (a) values (\$1)" abc; done
+    [ "$(sql 'select distinct a from retyped')" = abc ]
+    query "do \$\$ begin alter table retyped alter a type bytea using a::bytea; end \$\$"
+    for i in 1 2 3 4; do value "insert into retyped (a) values (\$1)" '\x00ff'; done
+    [ "$(sql 'select count(*) from retyped where length(a) = 2')" = 4 ]
+}
+
+@test "what was prepared before a table was altered elsewhere fails with no old type's error" {
+    sql "create table elsewhere (a int)" >/dev/null
+    for i in 1 2 3 4 5 6; do
+        value "insert into elsewhere values (\$1)" 1
+        value "select a from elsewhere where a = \$1" 1
+    done
+    sql "alter table elsewhere alter a type text" >/dev/null
+    value "select a from elsewhere where a = \$1 limit 1" 1
+    for i in 1 2 3 4; do
+        value "select a from elsewhere where a = \$1" 1 # text = integer
+        value "insert into elsewhere values (\$1)" abc   # no integer
+    done
+    # behind an earlier result of a batch
+    sql "alter table elsewhere rename to elsewhere_old; create table elsewhere (a int)" >/dev/null
+    two() { req POST /sql -d '["select 1 as one",{"query":"insert into elsewhere values ($1) returning a","params":["'"$1"'"]}]'; }
+    for i in 1 2 3 4 5 6; do two 7; done
+    sql "alter table elsewhere alter a type text" >/dev/null
+    for i in 1 2 3 4; do
+        two abc
+        [ "$status" = 200 ] || fail "$body"
+        assert_json '.results[1].rows == [{a:"abc"}]'
+    done
+    # an error that is one stays one
+    for i in 1 2 3 4; do
+        req POST /sql -d '{"query":"select $1::int as n","params":["x"]}'
+        refused 22P02
+    done
+    value "select \$1::int as n" 5
+    assert_json '.rows == [{n:5}]'
+}
+
 @test "session state does not leak" {
     leak() { # each on every connection of the pool
         for i in 1 2 3 4; do query "$1"; [ "$status" = 200 ] || fail "$1: $body"; done
