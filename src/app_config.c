@@ -25,8 +25,9 @@ struct app_config {
     struct conf *current;
     bool until_up, again, second_round;
     bool bare; /* the function failed: the job runs without it */
-    void (*done)(void *arg, struct conf *, const struct err *);
+    app_config_done done;
     void *done_arg;
+    struct auth *auth; /* made from what with_pairs gave last; NULL: it gave nothing */
 
     struct db_job *job;
     struct loop_task finish_task;
@@ -82,6 +83,7 @@ void app_config_free(struct app_config *c)
     if (c->retry_timer.fn)
         loop_timer_stop(&c->retry_timer);
     conf_unref(c->current);
+    auth_unref(c->auth);
     arena_fini(&c->request);
     arena_fini(&c->fresh);
     arena_fini(&c->known);
@@ -110,12 +112,19 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static struct conf *with_pairs(const struct app_config *c, bool fresh, struct err *err)
+/* Keys and paths of tokens are settings, too, but auth alone can tell whether they can be used. */
+static struct conf *with_pairs(struct app_config *c, bool fresh, struct err *err)
 {
     struct conf_sources sources = *c->sources;
     sources.in_db = fresh ? c->fresh_pairs : c->known_pairs;
     sources.n_in_db = fresh ? c->n_fresh : c->n_known;
-    return conf_reload(c->current, &sources, err);
+    struct conf *now = conf_reload(c->current, &sources, err);
+    auth_unref(c->auth);
+    c->auth = now ? auth_new(now, err) : NULL;
+    if (c->auth)
+        return now;
+    conf_unref(now);
+    return NULL;
 }
 
 /* Of all sources: with what the database said now, or before when it said nothing. */
@@ -192,11 +201,13 @@ static void finish(void *arg)
         keep_pairs(c);
     if (now)
         c->trouble[0] = '\0';
-    void (*done)(void *, struct conf *, const struct err *) = c->done;
+    app_config_done done = c->done;
+    struct auth *auth = c->auth;
     c->done = NULL;
+    c->auth = NULL;
     conf_unref(c->current);
     c->current = NULL;
-    done(c->done_arg, now, now ? NULL : &err);
+    done(c->done_arg, now, auth, now ? NULL : &err);
 }
 
 /* The function that this round calls, or NULL. */
@@ -320,7 +331,7 @@ bool app_config_troubled(const struct app_config *c)
 }
 
 void app_config_read(struct app_config *c, struct conf *current, bool until_up,
-                     void (*done)(void *arg, struct conf *, const struct err *), void *arg)
+                     app_config_done done, void *arg)
 {
     bool running = c->done != NULL;
     c->done = done;

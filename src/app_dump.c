@@ -51,9 +51,10 @@ static void dump_fini(struct dump *d)
     conf_unref(d->conf);
 }
 
-static void on_config(void *arg, struct conf *now, const struct err *why)
+static void on_config(void *arg, struct conf *now, struct auth *auth, const struct err *why)
 {
     struct dump *d = arg;
+    auth_unref(auth);
     if (now) {
         conf_unref(d->conf);
         d->conf = now;

@@ -85,17 +85,14 @@ static void start_catalogs(void *arg)
     app->config_read = true;
 }
 
-static void on_config(void *arg, struct conf *conf, const struct err *why)
+static void on_config(void *arg, struct conf *conf, struct auth *auth, const struct err *why)
 {
     struct app *app = arg;
-    struct err err = {0};
-    struct auth *auth = conf ? auth_new(conf, &err) : NULL;
-    if (auth) {
+    if (conf) {
         apply(app, conf, auth);
         log_info("settings taken over");
     } else {
-        log_error("the settings stay as they were: %s", why ? why->message : err.message);
-        conf_unref(conf);
+        log_error("the settings stay as they were: %s", why->message);
     }
     loop_post(app->workers[0].loop, start_catalogs, app); /* behind what apply posted */
 }

@@ -364,6 +364,21 @@ SQL
     poll_until 8 served
     [ "$(grep -c 'public.missing() does not exist' "$SERVER_DIR/log")" = 1 ]
     server_stop
+    # and for what only the reader of tokens can judge: else the function would not be called
+    cluster_psql -q -c "alter role login_of_c set pgrst.jwt_role_claim_key = 'nowhere'; alter role login_of_c set pgrst.db_pre_request = 'public.missing'"
+    SERVER_NAME=indb5 WAIT=live server_start --db-uri "$uri" --rest-path / --db-anon-role anon --db-schemas api
+    poll_until 5 grep -q 'setting in the database: jwt-role-claim-key' "$SERVER_DIR/log"
+    req GET /rpc/who
+    [ "$status" = 503 ] || fail "$status $body"
+    ADMIN=1 req GET /ready
+    [ "$status" = 503 ]
+    cluster_psql -q -c "alter role login_of_c set pgrst.jwt_role_claim_key = '\$.role'; alter role login_of_c set pgrst.jwt_secret = '{\"kty\":\"oct\"}'"
+    poll_until 5 grep -q 'setting in the database: jwt-secret' "$SERVER_DIR/log"
+    req GET /rpc/who
+    [ "$status" = 503 ]
+    cluster_psql -q -c "alter role login_of_c reset pgrst.jwt_secret"
+    poll_until 8 served
+    server_stop
 }
 
 @test "the database away at the start: nothing is served by half the settings" {
