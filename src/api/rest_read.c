@@ -242,10 +242,12 @@ static bool make_group(struct rest_run *run, const struct sqlgen_read *read, str
 
 void rest_read_start(struct rest_run *run)
 {
-    static const struct rest_run_mode mode = {.read_only = true};
+    struct rest_run_mode mode = {.read_only = true};
     struct err err = {0};
     run->on_done = on_done;
-    if (!make_plan(run, &err) || !rest_run_settings(run, &mode, &err)) {
+    bool planned = make_plan(run, &err), rows = planned && unbounded(run);
+    mode.response = planned && !rows && !has_key_shape(run);
+    if (!planned || !rest_run_settings(run, &mode, &err)) {
         rest_run_fail(run, &err);
         return;
     }
@@ -256,7 +258,7 @@ void rest_read_start(struct rest_run *run)
                                .max_rows = run->conf->db_max_rows};
     if (!run->handler.plan)
         run->on_result = on_result;
-    bool made = unbounded(run) ? rest_rows_group(run, &read, &err) : make_group(run, &read, &err);
+    bool made = rows ? rest_rows_group(run, &read, &err) : make_group(run, &read, &err);
     if (!made) {
         rest_run_fail(run, &err);
         return;

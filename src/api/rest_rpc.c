@@ -56,8 +56,10 @@ static bool make_plan(struct rest_run *run, struct err *err)
 
 static bool make_group(struct rest_run *run, struct err *err)
 {
-    struct rest_run_mode mode = {
-        .read_only = run->call.read_only, .leaves_state = true, .routine = run->call.routine};
+    struct rest_run_mode mode = {.read_only = run->call.read_only,
+                                 .leaves_state = true,
+                                 .response = true,
+                                 .routine = run->call.routine};
     struct sqlgen_call call = {.call = &run->call,
                                .read = &run->plan,
                                .handler = &run->handler,

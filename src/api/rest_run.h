@@ -104,6 +104,7 @@ void rest_run_problem(struct rest_run *, const struct rest_problem *);
 struct rest_run_mode {
     bool read_only;
     bool leaves_state; /* runs functions that may: the connection is reset afterwards */
+    bool response;     /* the answer depends on response.headers and response.status */
     const struct catalog_routine *routine; /* its hoisted settings and isolation; NULL: none */
 };
 MUSTCHECK bool rest_run_settings(struct rest_run *, const struct rest_run_mode *, struct err *);

@@ -164,6 +164,7 @@ bool rest_run_settings(struct rest_run *run, const struct rest_run_mode *mode, s
         .role_info = role,
         .function_settings = mode->routine ? &mode->routine->settings : NULL,
         .read_only = mode->read_only,
+        .response = mode->response || hooked,
         .timeout_us = prefs->has_timeout ? run->spec.timeout_us : 0};
     rest_run_sql(run, &sql);
     sqlgen_settings(&sql, &settings);

@@ -117,7 +117,7 @@ static bool make_plan(struct rest_run *run, struct err *err)
 
 static bool make_group(struct rest_run *run, struct err *err)
 {
-    static const struct rest_run_mode mode = {0};
+    static const struct rest_run_mode mode = {.response = true};
     struct sqlgen_write write = {&run->write, &run->plan, &run->handler};
     struct sql sql;
     if (!rest_run_settings(run, &mode, err))

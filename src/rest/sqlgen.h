@@ -122,6 +122,7 @@ struct sqlgen_settings {
     const struct catalog_role *role_info; /* settings of the role; NULL: none */
     const struct catalog_settings *function_settings;
     bool read_only;
+    bool response;       /* response.headers and response.status will be read */
     uint64_t timeout_us; /* what the request asks for; 0: the login's own statement_timeout holds */
 };
 void sqlgen_settings(struct sql *, const struct sqlgen_settings *);

@@ -153,6 +153,9 @@ void sqlgen_settings(struct sql *s, const struct sqlgen_settings *in)
     sql_lit(s, ", true) IS NOT NULL");
     if (in->read_only)
         sql_lit(s, " AND pg_catalog.set_config('transaction_read_only', 'on', true) IS NOT NULL");
+    if (in->response) /* a view, a trigger, a policy may have set them for the session */
+        sql_lit(s, " AND pg_catalog.set_config('response.headers', NULL, true) IS NOT NULL"
+                   " AND pg_catalog.set_config('response.status', NULL, true) IS NOT NULL");
     if (in->timeout_us)
         set_timeout(s, (in->timeout_us + 999) / 1000);
     if (in->role_info) /* before the role: the login may be allowed what the role is not */

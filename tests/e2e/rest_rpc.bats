@@ -42,6 +42,9 @@ create function teapot() returns void language sql as $$ select set_config('resp
     set_config('response.headers', '[{"X-Tea":"green"},{"Set-Cookie":"a=1"},{"Set-Cookie":"b=2"}]', true); $$;
 create function sets_header(name text, value text) returns int language sql as $$
     select 1 from set_config('response.headers', json_build_array(json_build_object(name, value))::text, true) $$;
+create view keeps_headers as select set_config('response.status', '418', false) as status,
+    set_config('response.headers', '[{"X-Tea":"kept"}]', false) as headers;
+grant select on keeps_headers to web;
 create function broken_headers() returns void language sql as $$ select set_config('response.headers', '{"a":1}', true) $$;
 create function early() returns void language sql as $$ select set_config('response.status', '103', true) $$;
 create function raises(state text) returns void language plpgsql as $$ begin raise sqlstate 'PT402' using message = 'pay', hint = state; end $$;
@@ -171,6 +174,28 @@ call() { req POST "/rest/rpc/$1" -H 'Content-Type: application/json' -d "$2" "${
     req GET /rest/rpc/find
     assert_json '.secret == null or .secret == ""'
     assert_json '.locks == 0'
+}
+
+@test "status and headers that a view left in the session are nobody else's" {
+    for path in '/rest/rpc/add?a=2&b=3' '/rest/items?select=id&id=gt.1&limit=2' '/rest/items?id=eq.1'; do
+        req GET /rest/keeps_headers
+        [ "$status" = 200 ]
+        req GET "$path"
+        [ "$status" = 200 ] || fail "$path: $status"
+        [ -z "$(header x-tea)" ]
+    done
+    req GET /rest/keeps_headers
+    req PATCH '/rest/items?id=eq.77' -H 'Content-Type: application/json' -d '{"name":"x"}'
+    [ "$status" = 204 ]
+    # what the operator gave the login for every answer stays
+    sql "alter role postgres set \"response.headers\" = '[{\"X-House\":\"yes\"}]'"
+    SERVER_NAME=house server_start --db-anon-role web --db-pool 1
+    req GET /rest/keeps_headers
+    req GET '/rest/rpc/add?a=2&b=3'
+    [ "$status $(header x-house)" = '200 yes' ]
+    server_stop
+    server_use main
+    sql 'alter role postgres reset "response.headers"'
 }
 
 @test "max-affected and single objects roll back" {
