@@ -103,7 +103,7 @@ static void on_job_sync(struct conn *c, struct db_job *j)
         j->left_transaction = !j->failing && !j->spec.in_transaction;
     }
     /* PostgreSQL reports a change just before ReadyForQuery, behind the rows. */
-    if ((j->spec.travel == DB_EXCLUSIVE || j->spec.foreign) && PQclientEncoding(c->pg) != c->utf8) {
+    if (PQclientEncoding(c->pg) != c->utf8) {
         c->need_reset = true;
         j->unreadable = j->rows;
     }

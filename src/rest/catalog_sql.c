@@ -134,14 +134,14 @@ static const char handlers[] =
     " JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
     " WHERE p.prokind = 'f' AND NOT p.proretset AND n.nspname = ANY ($1::pg_catalog.text[])";
 
-/* Settings of the roles that requests may take on, as far as the login may set them. PostgreSQL 14
- * does not know has_parameter_privilege, so the name stands in a string that is only run from 15
- * on. */
+/* Settings of the roles that requests may take on, as far as the login may set them. Not the
+ * client_encoding: what goes in and out here is UTF-8, whoever asks. PostgreSQL 14 does not know
+ * has_parameter_privilege, so the name stands in a string that is only run from 15 on. */
 static const char roles[] =
     "SELECT r.rolname, (SELECT pg_catalog.array_agg(s) FROM pg_catalog.unnest(r.rolconfig) s"
     " JOIN pg_catalog.pg_settings g"
     " ON g.name = pg_catalog.substr(s, 1, pg_catalog.strpos(s, '=') - 1)"
-    " WHERE CASE WHEN g.context = 'user' THEN true WHEN"
+    " WHERE g.name <> 'client_encoding' AND CASE WHEN g.context = 'user' THEN true WHEN"
     " pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 150000 THEN"
     " pg_catalog.query_to_xml(pg_catalog.format("
     "'SELECT pg_catalog.has_parameter_privilege(%s::pg_catalog.oid, %L, ''set'') AS allowed',"

@@ -11,6 +11,7 @@ create role anon; create role web; create role slow;
 grant web, slow to postgres;
 alter role slow set statement_timeout = '150ms';
 alter role web set default_transaction_isolation = 'repeatable read';
+alter role slow set client_encoding = 'LATIN1';
 create schema api; grant usage on schema api to anon, web, slow;
 create table api.secrets (id int primary key, owner text default current_user);
 insert into api.secrets values (1, 'web');
@@ -21,6 +22,7 @@ create function api.who() returns json language sql stable as $$
     'headers', current_setting('request.headers')::json, 'cookies', current_setting('request.cookies')::json,
     'app', current_setting('app.settings.from_args', true), 'isolation', current_setting('transaction_isolation'),
     'name', current_setting('application_name')) $$;
+create function api.say(text text) returns text language sql stable as $$ select text $$;
 create function api.nap() returns void language sql stable as $$ select pg_sleep(2) $$;
 create function api.check_request() returns void language plpgsql as $$ begin
   if current_setting('request.jwt.claims')::json->>'sub' = 'evil' then
@@ -109,6 +111,14 @@ as() { local t; t=$(token "$1"); shift; req "$@" -H "Authorization: Bearer $t"; 
     as '{"role":"slow"}' GET /rpc/nap
     [ "$status" = 500 ]
     assert_json '.code == "57014"'
+}
+
+@test "a role's client_encoding does not hold: everything is UTF-8" {
+    as '{"role":"slow","sub":"é"}' GET '/rpc/say?text=%C5%BC%C3%A9'
+    [ "$status $body" = '200 "żé"' ]
+    [ "$(sql "select 'żé' = '$(jq -r . <<<"$body")'")" = t ]
+    as '{"role":"slow","sub":"é"}' GET /rpc/who
+    assert_json '.claims.sub == "é"'
 }
 
 @test "tokens that do not hold: 401 with the contract's words" {

@@ -45,6 +45,8 @@ create function sets_header(name text, value text) returns int language sql as $
 create view keeps_headers as select set_config('response.status', '418', false) as status,
     set_config('response.headers', '[{"X-Tea":"kept"}]', false) as headers;
 grant select on keeps_headers to web;
+create function to_latin() returns text language plpgsql as $$ begin
+    perform set_config('client_encoding', 'LATIN1', false); return 'é'; end $$;
 create function broken_headers() returns void language sql as $$ select set_config('response.headers', '{"a":1}', true) $$;
 create function early() returns void language sql as $$ select set_config('response.status', '103', true) $$;
 create function raises(state text) returns void language plpgsql as $$ begin raise sqlstate 'PT402' using message = 'pay', hint = state; end $$;
@@ -196,6 +198,14 @@ call() { req POST "/rest/rpc/$1" -H 'Content-Type: application/json' -d "$2" "${
     server_stop
     server_use main
     sql 'alter role postgres reset "response.headers"'
+}
+
+@test "a function that changes client_encoding: no answer in another encoding, and none for those behind" {
+    call to_latin '{}'
+    [ "$status" = 500 ]
+    assert_json '.code == "08007"'
+    req GET '/rest/rpc/greet?name=%C3%A9'
+    [ "$body" = '"hello é!"' ]
 }
 
 @test "max-affected and single objects roll back" {
