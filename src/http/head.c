@@ -64,6 +64,7 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
     struct header *one = &h->v[h->n++];
     one->name = (struct str){name, name_n};
     one->value = value ? str_trim((struct str){value, value_n}) : STR("");
+    head_line(q, one->name, (struct str){value, value_n});
     q->head_bytes += name_n + value_n + HEADER_COST;
     if (str_ieq(one->name, STR("Content-Length")))
         note_length(q, one->value);
@@ -183,6 +184,8 @@ static bool check_host(struct request *q, struct err *err)
 /* RFC 9112, section 6: whatever two readers could take for two different lengths is refused. */
 static bool check_framing(struct request *q, struct err *err)
 {
+    if (q->bad_line)
+        return bad(q, err, 400, "a header is not a name, a colon and a value on one line");
     if (q->n_content_length > 1)
         return bad(q, err, 400, "more than one Content-Length, or not a number");
     if (q->n_content_length && q->n_transfer_encoding)
@@ -238,6 +241,7 @@ bool head_read(struct request *q, const char *method, const char *version, struc
     q->pub.http10 = strcmp(version, "HTTP/1.0") == 0;
     q->head_bytes = q->pub.target.n + q->pub.method_name.n;
     MHD_get_connection_values_n(q->mc, MHD_HEADER_KIND, on_header, q);
+    head_lines_end(q, method);
     take_identity(q);
     q->gzip_ok = q->accept_encoding.p && negotiate_gzip(q->accept_encoding);
     /* libmicrohttpd builds the answer's head in the same memory as the request's: a request that

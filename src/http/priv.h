@@ -100,6 +100,8 @@ struct request {
     uint64_t content_length, body_in; /* wire bytes announced and come */
     size_t head_bytes;
     unsigned n_host, n_content_length, n_transfer_encoding;
+    bool bad_line;        /* a header that is not as RFC 9112, section 5, has it */
+    const char *line_end; /* of the last header looked at */
     struct str host, origin, sec_fetch_site, content_encoding, accept_encoding, forwarded_for;
     struct str transfer_encoding, expect, ask_method, ask_headers, trace_value;
     struct headers in, out;
@@ -192,6 +194,11 @@ bool request_body_short(const struct request *); /* what is left of it may be re
 bool request_orphan_done(struct request *);      /* true: it was one, and is freed now */
 
 /* head.c: what a request's head says, before its body is looked at. */
+/* Looks at one header after the other, and at what is behind the last: bad_line (head_lines.c). */
+void head_line(struct request *, struct str name, struct str value);
+void head_lines_end(struct request *, const char *method);
+/* A word of RFC 9110, section 5.6.2. */
+bool reply_token(struct str);
 bool head_read(struct request *, const char *method, const char *version, struct err *);
 bool head_route(struct request *, struct err *); /* false: refused, with err */
 bool head_is_options_here(const struct request *);

@@ -15,7 +15,7 @@
 
 /* --- response headers --- */
 
-static bool token(struct str s)
+bool reply_token(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i], lower = c | 0x20;
@@ -52,7 +52,7 @@ static bool reserved(struct str name)
 
 bool http_header_ok(struct str name, struct str value)
 {
-    return token(name) && field_value(value) && !reserved(name);
+    return reply_token(name) && field_value(value) && !reserved(name);
 }
 
 static bool append(struct request *q, struct str name, struct str value)

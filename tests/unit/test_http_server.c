@@ -1,5 +1,7 @@
-/* The server over real sockets: framing, limits, keep-alive, suspended requests, clients that
- * leave. */
+/* The server over real sockets: framing, limits, keep-alive, suspended
+ * requests, clients that leave. */
+#include <microhttpd.h>
+
 #include "http_rig.h"
 
 static const struct route hello = {
@@ -99,13 +101,65 @@ static void refuses_heads_that_two_readers_could_read_differently(void **state)
     assert_refused("POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n");
     assert_refused("POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n");
     assert_refused("POST /echo HTTP/1.1\r\n" HOST
-                   "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+                   "Transfer-Encoding: chunked\r\nTransfer-Encoding: "
+                   "chunked\r\n\r\n0\r\n\r\n");
     assert_status("POST /echo HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
                   400);
     assert_status("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5x\r\n\r\nabcde", 400);
     assert_status("POST /echo HTTP/1.1\r\n" HOST "Content-Length: -5\r\n\r\n", 400);
     assert_status("POST /echo HTTP/1.1\r\n" HOST "Content-Length: +5\r\n\r\nabcde", 400);
     assert_status("POST /echo HTTP/1.1\r\n" HOST "Content-Length:\r\n\r\n", 400);
+}
+
+/* What a proxy may have read as the length of a body, so that the next request
+ * is another one. */
+static void refuses_lines_that_two_readers_could_read_differently(void **state)
+{
+    static const char *const lines[] = {
+        "Content-Length : 5\r\n",
+        "Content-Length\t: 5\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        " Content-Length: 5\r\n",
+        "X: a\rContent-Length: 5\r\n",
+        ":\r\n",
+        "X(y): a\r\n",
+        "X\x80: a\r\n",
+        "X\r\n",
+#if MHD_VERSION < 0x00097701 /* later ones read them as they are meant */
+        "X: a\r\n Content-Length: 5\r\n",
+        "X: a\r\n\tb\r\n",
+        "Content-Length:\r\n 5\r\n",
+        "X: a\r\n \r\n",
+        ": a\r\nContent-Length: 5\r\n",
+#endif
+    };
+    char request[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        for (int first = 0; first < 2; first++) {
+            snprintf(request, sizeof request,
+                     "POST /echo HTTP/1.1\r\n%s%s%s\r\nGET /hello HTTP/1.1\r\n" HOST "\r\n",
+                     first ? "" : HOST, lines[i], first ? HOST : "");
+            assert_refused(request);
+            assert_int_equal(rig.ran, 0);
+        }
+    }
+    assert_status("GET /hello HTTP/1.1\r\nHost:a\r\nA:\r\nB:   \r\nC: \t c d \t \r\n" CLOSE
+                  "X-1.2_3~!#$%&'*+^`|: \xff\x01\r\nD:\r\n\r\n",
+                  200);
+}
+
+static void a_nul_in_a_header_is_refused(void **state)
+{
+    static const char request[] = "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5\0"
+                                  "0\r\n\r\nabcde";
+    (void)state;
+    int fd = dial();
+    assert_int_equal(write(fd, request, sizeof request - 1), sizeof request - 1);
+    struct heard h = hear_all(fd);
+    assert_int_equal(status_of(&h), 400);
+    hear_free(&h);
+    close(fd);
 }
 
 static void never_runs_what_follows_an_ambiguous_request(void **state)
@@ -152,8 +206,8 @@ static void routes_the_raw_target(void **state)
     hear_free(&h);
 }
 
-/* Whatever libmicrohttpd of either version does with these, it must answer or close, and the next
- * client must be served. */
+/* Whatever libmicrohttpd of either version does with these, it must answer or
+ * close, and the next client must be served. */
 static void survives_garbage(void **state)
 {
     (void)state;
@@ -214,7 +268,8 @@ static void refuses_heads_that_are_too_long(void **state)
     hear_free(&h);
     free(target);
     free(header);
-    /* Every length up to twice the memory gets some answer or an end, never silence. */
+    /* Every length up to twice the memory gets some answer or an end, never
+     * silence. */
     for (size_t n = 7000; n < 33000; n += 431) {
         header = long_text("GET /hello HTTP/1.1\r\n" HOST CLOSE "X-Long: ", 'a', n, "\r\n\r\n");
         int fd = dial();
@@ -229,8 +284,9 @@ static void refuses_heads_that_are_too_long(void **state)
     }
 }
 
-/* libmicrohttpd keeps a structure per header and argument: many small ones fill its memory before
- * their bytes do. Each count must get an answer, and the query must not count at all. */
+/* libmicrohttpd keeps a structure per header and argument: many small ones fill
+ * its memory before their bytes do. Each count must get an answer, and the
+ * query must not count at all. */
 static void takes_many_arguments_and_headers(void **state)
 {
     (void)state;
@@ -279,9 +335,9 @@ static void answers_head_and_options(void **state)
     assert_true(has(&h, "Access-Control-Allow-Origin: *"));
     assert_true(has(&h, "Content-Length: 0"));
     hear_free(&h);
-    h = ask(
-        "OPTIONS /hello HTTP/1.1\r\n" HOST CLOSE "Origin: http://b\r\n"
-        "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: x-a, x-b\r\n\r\n");
+    h = ask("OPTIONS /hello HTTP/1.1\r\n" HOST CLOSE "Origin: http://b\r\n"
+            "Access-Control-Request-Method: "
+            "POST\r\nAccess-Control-Request-Headers: x-a, x-b\r\n\r\n");
     assert_true(has(&h, "Access-Control-Allow-Headers: Authorization, x-a, x-b, Accept, "
                         "Accept-Language, Content-Language\r\n"));
     assert_true(has(&h, "Access-Control-Allow-Methods: GET, POST, PATCH, PUT, DELETE, OPTIONS, "
@@ -322,7 +378,8 @@ static void collects_bodies(void **state)
     assert_true(has(&h, "\r\n\r\nabcde"));
     hear_free(&h);
     h = ask("POST /echo HTTP/1.1\r\n" HOST CLOSE
-            "Transfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n0\r\nTrailer-Field: x\r\n\r\n");
+            "Transfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n0\r\nTrailer-Field: "
+            "x\r\n\r\n");
     assert_true(has(&h, "\r\n\r\nabc"));
     hear_free(&h);
     h = ask("GET /echo HTTP/1.1\r\n" HOST CLOSE "Content-Length: 2\r\n\r\nhi");
@@ -436,8 +493,8 @@ static void answers_who_only_half_closed(void **state)
     close(fd);
 }
 
-/* libmicrohttpd misses a FIN that comes along with the last bytes: without help from us it waits
- * for the next tick, half a second on the average. */
+/* libmicrohttpd misses a FIN that comes along with the last bytes: without help
+ * from us it waits for the next tick, half a second on the average. */
 static void closes_half_a_head_at_once(void **state)
 {
     (void)state;
@@ -500,6 +557,8 @@ int main(void)
         TEST(answers_pipelined_requests_in_order),
         TEST(answers_later),
         TEST(refuses_heads_that_two_readers_could_read_differently),
+        TEST(refuses_lines_that_two_readers_could_read_differently),
+        TEST(a_nul_in_a_header_is_refused),
         TEST(never_runs_what_follows_an_ambiguous_request),
         TEST(wants_one_host),
         TEST(routes_the_raw_target),
