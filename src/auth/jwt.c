@@ -6,6 +6,7 @@
 #include "json/writer.h"
 
 #define CLAIMS_DEPTH 64
+#define ROLE_BYTES_MAX 63 /* NAMEDATALEN - 1: PostgreSQL cuts longer names silently */
 
 static bool undecodable(struct err *err, const char *message, const char *details)
 {
@@ -232,9 +233,11 @@ static bool find_role(const struct jspath *path, struct arena *a, struct str cla
     bool wrong = node && (text.n == 0 || str_eq(buf_str(&text), STR("none")));
     buf_fini(&text);
     json_doc_free(root);
-    /* set_config('role', 'none') would be the login itself; no role can have either name. */
-    return !wrong ||
-           err_set(err, 401, "22023", "role \"%s\" does not exist", role->n ? "none" : "");
+    /* set_config('role', 'none') would be the login itself, a cut name somebody else: no role can
+     * have any of these names. */
+    return !(wrong || role->n > ROLE_BYTES_MAX) ||
+           err_set(err, 401, "22023", "role \"%.*s\" does not exist", (int)role->n,
+                   role->n ? role->p : "");
 }
 
 bool jwt_read(const struct jwt_rules *rules, struct arena *a, struct str token,

@@ -610,6 +610,8 @@ static void identities(void **state)
     auth_worker_free(bare);
 }
 
+#define LETTERS_63 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijk"
+
 /* PostgreSQL takes SET ROLE none as the login itself. */
 static void no_roles(void **state)
 {
@@ -619,6 +621,8 @@ static void no_roles(void **state)
         {"{\"role\":\"none\"}", "role \"none\" does not exist"},
         {"{\"role\":\"web\",\"role\":\"none\"}", "role \"none\" does not exist"},
         {"{\"role\":\"\"}", "role \"\" does not exist"},
+        /* 64 bytes, which PostgreSQL would cut to a role that may exist */
+        {"{\"role\":\"" LETTERS_63 "x\"}", "role \"" LETTERS_63 "x\" does not exist"},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         char *token = sign(all[i][0]);
@@ -627,6 +631,9 @@ static void no_roles(void **state)
     }
     char *token = sign("{\"role\":\"None\"}"); /* another name, which a role may have */
     good(w, token, "None");
+    free(token);
+    token = sign("{\"role\":\"" LETTERS_63 "\"}");
+    good(w, token, LETTERS_63);
     free(token);
     auth_worker_free(w);
 }
