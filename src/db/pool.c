@@ -159,6 +159,12 @@ static void refuse_with(struct db_job *j, const char *code, const char *message)
     refuse(j, &(struct db_error){.severity = "ERROR", .code = code, .message = message});
 }
 
+/* PostgreSQL itself said no, as opposed to nobody being there. */
+static bool is_refusal(const struct db_error *why)
+{
+    return strncmp(why->code, "08", 2) != 0 && strncmp(why->code, "57P", 3) != 0;
+}
+
 static bool too_many_parameters(const struct db_job_spec *s)
 {
     for (size_t i = 0; i < s->n; i++)
@@ -180,6 +186,7 @@ static void submit(struct db_job *j)
         return;
     }
     if (p->state == POOL_DOWN) {
+        j->login_refused = is_refusal(&p->failure.error);
         refuse(j, &p->failure.error);
         return;
     }
@@ -326,12 +333,6 @@ static void retry_later(struct db_pool *p, uint64_t most_us)
     wait = p->backoff_us * 3 / 4 + pools_jitter(p->pools, p->backoff_us / 2);
     p->retry_us = now_of(p) + wait;
     loop_timer_set(&p->retry, wait);
-}
-
-/* PostgreSQL itself said no, as opposed to nobody being there. */
-static bool is_refusal(const struct db_error *why)
-{
-    return strncmp(why->code, "08", 2) != 0 && strncmp(why->code, "57P", 3) != 0;
 }
 
 void pool_conn_failed(struct conn *c, const struct db_error *why)

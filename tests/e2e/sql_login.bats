@@ -157,6 +157,14 @@ error_is() {
     neon 'postgres://bob:bob@x/none'
     error_is 400 3D000
     assert_json '.severity == "FATAL"'
+    neon 'postgres://bob:bob@x/second'
+    # a database that is gone: PostgreSQL's own word for it, also when it is not asked each time
+    sql "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'second'" >/dev/null
+    sql 'alter database second rename to third'
+    said=$(curl -s -m 30 -o /dev/null -w '%{http_code}\n' -H 'Neon-Connection-String: postgres://bob:bob@x/second' \
+        -d '{"query":"select 1"}' "$SERVER_URL/sql#[1-50]" | sort | uniq -c)
+    sql 'alter database third rename to second'
+    [ "$(awk '{print $2}' <<<"$said")" = 400 ] || fail "$said"
     server_stop
     server_use main
 }
