@@ -23,6 +23,8 @@ struct call {
     uint64_t received;
     bool in;
     bool too_big, sink_set, upload_ended;
+    bool other_way; /* PostgreSQL reads the statement otherwise: standard_conforming_strings is off
+                     */
 };
 
 static void drop(void *arg)
@@ -62,6 +64,11 @@ static void on_ready(void *arg)
 {
     static const struct http_body_sink sink = {.on_body = on_upload};
     struct call *call = arg;
+    if (!call->in) {
+        call->other_way = true;
+        db_copy_end(call->flow.job, "GET is for COPY ... TO STDOUT");
+        return;
+    }
     if (call->sink_set) {
         http_body_resume(call->req);
         return;
@@ -98,6 +105,10 @@ static bool on_get_body(void *arg, struct str piece, bool at_end)
 static bool on_data(void *arg, struct str data)
 {
     struct call *call = arg;
+    if (call->in) {
+        call->other_way = true;
+        return false;
+    }
     buf_adds(&call->out.buf, data);
     flow_filled(&call->flow, content_type(call));
     return !buf_broken(&call->out.buf);
@@ -105,10 +116,20 @@ static bool on_data(void *arg, struct str data)
 
 /* ---- the end ---- */
 
+static bool wrong_way(struct err *err)
+{
+    return err_set(err, 400, "PGH101", "POST is for COPY ... FROM STDIN, GET for TO STDOUT");
+}
+
 static void reply_error(struct call *call, const struct db_outcome *o)
 {
     struct buf b;
     struct err err;
+    if (call->other_way) {
+        (void)wrong_way(&err);
+        sql_access_fail(call->req, &err);
+        return;
+    }
     if (call->too_big) {
         err_set(&err, 413, "54000", "the body is bigger than copy-max-bytes (%zu)",
                 call->worker->conf->copy_max_bytes);
@@ -203,7 +224,7 @@ static bool read_request(struct call *call, struct err *err)
         return err_set(err, 400, "PGH101",
                        "query is not COPY ... FROM STDIN or COPY ... TO STDOUT");
     if (call->in != copies_in(o->query))
-        return err_set(err, 400, "PGH101", "POST is for COPY ... FROM STDIN, GET for TO STDOUT");
+        return wrong_way(err);
     call->stmt = (struct db_stmt){.sql = o->query.p, .sql_len = o->query.n};
     return true;
 }

@@ -114,6 +114,21 @@ copy_out() { req GET "/copy?query=$(encode "$1")" "${@:2}"; }
     [ "$status" = 200 ]
 }
 
+@test "where backslashes escape, a statement may go the other way than it looks: refused all the same" {
+    sql 'alter role postgres set standard_conforming_strings = off' >/dev/null
+    SERVER_NAME=old server_start --sql-access open
+    for rows in 1 100000; do
+        for sent in '' 'some body'; do
+            copy_in "copy (select 'a\\') from stdin -- ' from generate_series(1, $rows)) to stdout" "$sent"
+            [ "$status" = 400 ] || fail "$rows, $sent: $status $body"
+            assert_json '.code == "PGH101"'
+        done
+    done
+    sql 'alter role postgres reset standard_conforming_strings' >/dev/null
+    server_stop
+    server_use main
+}
+
 @test "GET is read only, and a POST is not: read_only is refused there" {
     sql "truncate t; insert into t values (1, 'kept')" >/dev/null
     copy_out 'copy (delete from t returning *) to stdout'
