@@ -14,7 +14,6 @@
 #include "util/xalloc.h"
 
 #define MEMORY_MAX (64 * 1024 * 1024)
-#define SECRET_FILE_MAX (1024 * 1024)
 
 static const char *trimmed(struct conf_loaded *l, char *text, size_t n, bool all_blanks)
 {
@@ -42,7 +41,7 @@ static bool keep_bytes(struct conf_loaded *l, const char *path, const char *byte
     return k->path && k->bytes;
 }
 
-/* Up to SECRET_FILE_MAX + 1 bytes of a file; -1 with errno. */
+/* Up to CONF_FILE_MAX + 1 bytes of a file; -1 with errno. */
 static ssize_t read_bytes(struct conf_loaded *l, const char *path, char *bytes)
 {
     struct stat about;
@@ -53,7 +52,7 @@ static ssize_t read_bytes(struct conf_loaded *l, const char *path, char *bytes)
             return (ssize_t)k->n;
         }
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    while (fd >= 0 && (got = read(fd, bytes + n, (size_t)(SECRET_FILE_MAX + 1 - n))) > 0)
+    while (fd >= 0 && (got = read(fd, bytes + n, (size_t)(CONF_FILE_MAX + 1 - n))) > 0)
         n += got;
     int why = errno;
     if (got == 0 && fstat(fd, &about) == 0 && !S_ISREG(about.st_mode) &&
@@ -70,18 +69,18 @@ static const char *from_file(struct conf_loaded *l, const struct conf_key *key,
                              const struct conf_value *v, struct err *err)
 {
     const char *path = v->text + 1, *text = NULL;
-    char *bytes = xmalloc(SECRET_FILE_MAX + 1);
+    char *bytes = xmalloc(CONF_FILE_MAX + 1);
     ssize_t got = read_bytes(l, path, bytes);
     size_t n = got < 0 ? 0 : (size_t)got;
     if (got < 0)
         (void)conf_fail(err, &v->origin, key->name, "cannot read %s: %s", path, strerror(errno));
-    else if (n > SECRET_FILE_MAX)
+    else if (n > CONF_FILE_MAX)
         (void)conf_fail(err, &v->origin, key->name, "%s is larger than 1 MB", path);
     else if (memchr(bytes, '\0', n) && !(key->flags & CONF_BINARY))
         (void)conf_fail(err, &v->origin, key->name, "%s contains NUL bytes", path);
     else
         text = trimmed(l, bytes, n, key->flags & CONF_URI);
-    explicit_bzero(bytes, SECRET_FILE_MAX + 1);
+    explicit_bzero(bytes, CONF_FILE_MAX + 1);
     free(bytes);
     return text;
 }
@@ -318,13 +317,29 @@ static struct conf_loaded *new_loaded(void)
     return l;
 }
 
+static bool read_settings(struct conf_loaded *l, struct err *err)
+{
+    bool read = false;
+    char *bytes = xmalloc(CONF_FILE_MAX + 1);
+    ssize_t n = read_bytes(l, l->file, bytes);
+    if (n < 0)
+        (void)err_set(err, 400, "PGHCONF", "%s: %s", l->file, strerror(errno));
+    else if (n > CONF_FILE_MAX)
+        (void)err_set(err, 400, "PGHCONF", "%s: larger than 1 MB", l->file);
+    else
+        read = conf_read_file(&l->raw, l->file, (struct str){bytes, (size_t)n}, err);
+    explicit_bzero(bytes, CONF_FILE_MAX + 1);
+    free(bytes);
+    return read;
+}
+
 static bool read_sources(struct conf_loaded *l, const struct conf_sources *s, const char *file,
                          struct err *err)
 {
     struct conf_args args;
     l->raw.environ = s->environ;
     l->file = file ? arena_strdup(&l->arena, str_of(file)) : NULL;
-    return (!l->file || conf_read_file(&l->raw, l->file, err)) && conf_read_environ(&l->raw, err) &&
+    return (!l->file || read_settings(l, err)) && conf_read_environ(&l->raw, err) &&
            conf_read_in_db(&l->raw, s->in_db, s->n_in_db, err) &&
            conf_read_args(&l->raw, s->argc, s->argv, &args, err);
 }

@@ -3,15 +3,10 @@
 #include "conf/conf_table.h"
 
 #include <confuse.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "util/xalloc.h"
-
-#define FILE_MAX (1024 * 1024)
 
 /* libconfuse gives its callbacks no pointer of ours, and this program has no globals. An option
  * that no file can name (its name has a space) points at `anchor` and so leads back to the rest. */
@@ -188,47 +183,21 @@ static bool parse(struct context *x, const char *plain)
     return ok;
 }
 
-static bool read_all(const char *path, struct buf *out, struct err *err)
+bool conf_read_file(struct conf_raw *raw, const char *path, struct str text, struct err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : 1;
-    while (n > 0) {
-        char *room = buf_reserve(out, 16384);
-        if (!room)
-            break;
-        n = read(fd, room, 16384);
-        if (n > 0)
-            out->n += (size_t)n;
-    }
-    int why = errno;
-    if (fd >= 0)
-        close(fd);
-    if (n < 0)
-        return err_set(err, 400, "PGHCONF", "%s: %s", path, strerror(why));
-    if (buf_broken(out))
-        return err_set(err, 400, "PGHCONF", "%s: larger than 1 MB", path);
-    if (memchr(out->p, '\0', out->n))
+    struct buf plain;
+    if (memchr(text.p, '\0', text.n))
         return err_set(err, 400, "PGHCONF", "%s: contains NUL bytes", path);
-    return true;
-}
-
-bool conf_read_file(struct conf_raw *raw, const char *path, struct err *err)
-{
-    struct buf text, plain;
-    buf_init(&text, FILE_MAX + 16384);
-    buf_init(&plain, 4 * FILE_MAX);
+    buf_init(&plain, 4 * CONF_FILE_MAX);
     struct context x = {.raw = raw, .file = path, .err = err};
-    bool ok = read_all(path, &text, err) && conf_plain_text(raw, buf_str(&text), path, &plain, err);
+    bool ok = conf_plain_text(raw, text, path, &plain, err);
     if (ok) {
         buf_char(&plain, '\0');
         ok = buf_broken(&plain) ? err_set(err, 400, "PGHCONF", "%s: too long", path)
                                 : parse(&x, plain.p);
     }
-    if (text.p)
-        explicit_bzero(text.p, text.n);
     if (plain.p)
         explicit_bzero(plain.p, plain.n);
-    buf_fini(&text);
     buf_fini(&plain);
     return ok;
 }

@@ -117,8 +117,12 @@ struct conf_raw {
     char *const *environ; /* for ${VAR} */
 };
 
-/* What was read from a pipe or standard input (@/dev/stdin) cannot be read again: a reload takes it
- * from here. */
+#define CONF_FILE_MAX                                                                              \
+    (1024 * 1024) /* bytes of a file of settings, and of one that holds a value                    \
+                   */
+
+/* What was read from a pipe or standard input (@/dev/stdin, pghttpd <(...)) cannot be read again: a
+ * reload takes it from here. */
 struct conf_kept {
     const char *path, *bytes;
     size_t n;
@@ -145,7 +149,7 @@ static inline struct conf_loaded *conf_loaded(const struct conf *c)
 bool conf_raw_put(struct conf_values *, const struct conf_key *, int number, const char *text,
                   struct conf_origin);
 bool conf_raw_app(struct conf_raw *, const char *name, const char *value, struct err *);
-MUSTCHECK bool conf_read_file(struct conf_raw *, const char *path, struct err *);
+MUSTCHECK bool conf_read_file(struct conf_raw *, const char *path, struct str text, struct err *);
 MUSTCHECK bool conf_read_environ(struct conf_raw *, struct err *);
 MUSTCHECK bool conf_read_in_db(struct conf_raw *, const struct conf_pair *, size_t n, struct err *);
 

@@ -266,6 +266,20 @@ as() { local t; t=$(token "$1"); shift; req "$@" -H "Authorization: Bearer $t"; 
     server_stop
 }
 
+@test "settings out of a pipe hold after the database was asked for its own, and after a reload" {
+    local n
+    SERVER_NAME=piped server_start --log-level info <(printf 'rest-path = /\ndb-schemas = api\ndb-anon-role = web\n')
+    n=$(grep -c 'settings taken over' "$SERVER_DIR/log" || true)
+    req GET /secrets
+    [ "$status" = 200 ]
+    server_signal HUP
+    more() { [ "$(grep -c 'settings taken over' "$SERVER_DIR/log")" -gt "$n" ]; }
+    poll_until 5 more
+    req GET /secrets
+    [ "$status" = 200 ]
+    server_stop
+}
+
 @test "a reload that replaces every connection fails no request" {
     local conf=$BATS_TEST_TMPDIR/p.conf i
     printf 'rest-path = /\ndb-schemas = api\ndb-anon-role = anon\ndb-pool = 1\ndb-config = false\nsql-access = open\ndb-prepared-statements = true\n' >"$conf"
