@@ -12,8 +12,25 @@ bool conf_raw_put(struct conf_values *values, const struct conf_key *key, int nu
     return text != NULL;
 }
 
+/* The name becomes a parameter of PostgreSQL, set_config('app.settings.NAME', ...), in every
+ * request: one that it refuses would fail them all. */
+static bool is_parameter(const char *name)
+{
+    bool begins = true;
+    for (; *name; name++) {
+        unsigned char c = (unsigned char)*name;
+        bool letter = isalpha(c) || c == '_' || c >= 0x80;
+        if (!letter && (begins || !(isdigit(c) || c == '.' || c == '$')))
+            return false;
+        begins = c == '.';
+    }
+    return !begins;
+}
+
 bool conf_raw_app(struct conf_raw *raw, const char *name, const char *value, struct err *err)
 {
+    if (!str_utf8(str_of(name)) || !str_utf8(str_of(value)))
+        return err_set(err, 400, "PGHCONF", "app.settings.%s: not UTF-8", name);
     for (size_t i = 0; i < raw->n_app; i++)
         if (strcmp(raw->app[i].name, name) == 0) {
             raw->app[i].value = value;
@@ -22,12 +39,14 @@ bool conf_raw_app(struct conf_raw *raw, const char *name, const char *value, str
     if (raw->n_app == CONF_APP_SETTINGS_MAX)
         return err_set(err, 400, "PGHCONF", "app.settings.%s: more than %d of them", name,
                        CONF_APP_SETTINGS_MAX);
-    /* The name becomes a parameter of PostgreSQL: set_config('app.settings.NAME', ...). */
-    for (const char *p = name; *p; p++)
-        if (!isalnum((unsigned char)*p) && *p != '_' && *p != '.' && *p != '-' && *p > 0)
-            return err_set(err, 400, "PGHCONF", "app.settings.%s: not a name", name);
     if (!*name)
         return err_set(err, 400, "PGHCONF", "app.settings.: a name is missing");
+    if (!is_parameter(name))
+        return err_set(
+            err, 400, "PGHCONF",
+            "app.settings.%s: not a name that PostgreSQL takes: letters, digits, _ and $, "
+            "beginning with no digit, words of them joined by dots",
+            name);
     raw->app[raw->n_app++] = (struct conf_pair){.name = name, .value = value};
     return true;
 }

@@ -278,6 +278,10 @@ static void mistakes_in_files(void **state)
             "No such file");
     refused("jwt-secret = \"!!!!\"\njwt-secret-is-base64 = true\n", "not base64");
     refused("app.settings. = 3\n", "app.settings");
+    refused("app.settings.my-key = 3\n", "app.settings.my-key", "PostgreSQL");
+    refused("app.settings.a.1 = 3\n", "app.settings.a.1", "PostgreSQL");
+    refused("app.settings.a. = 3\n", "app.settings.a.", "PostgreSQL");
+    refused("app.settings.a = \"\xff\"\n", "app.settings.a", "UTF-8");
     refused("jwt-aud = \"http://a b\"\n", "URI");
     refused("jwt-aud = \"%:\"\n", "URI");
     refused("openapi-server-proxy-uri = example.com\n", "https://example.com");
