@@ -89,7 +89,8 @@ static const struct conf_key listening[] = {
          "everybody who can reach the port may do everything: needed for open access on an address "
          "that is not loopback"),
     LIST("server-names", R, AT(server_names), NULL,
-         "host names accepted in Host besides IP addresses and localhost where sql-access is open"),
+         "host names accepted in Host besides IP addresses and localhost where sql-access is open, "
+         "and by the admin port"),
     LIST("server-trusted-proxies", R, AT(server_trusted_proxies), NULL,
          "addresses or networks (10.0.0.0/8) whose X-Forwarded-For counts"),
     LIST("server-cors-allowed-origins", P | D, AT(server_cors_allowed_origins), NULL,

@@ -259,12 +259,16 @@ static bool check_local(struct request *q, struct err *err)
 {
     const char *token = q->server->conf->admin_token;
     struct str given = http_header(&q->pub, "Authorization");
-    if (http_is_local(&q->pub))
-        return true;
     if (token && str_istarts(given, STR("Bearer "))) {
         given = str_trim(str_from(given, 7));
         if (given.n == strlen(token) && CRYPTO_memcmp(given.p, token, given.n) == 0)
             return true;
+    }
+    if (http_is_local(&q->pub)) {
+        /* A page whose name was made to mean this machine (DNS rebinding) comes from here, too. */
+        const struct conf *conf = q->server->conf;
+        const struct guard_request g = {.host = q->host, .open = true};
+        return guard_check(&g, &conf->server_cors_allowed_origins, &conf->server_names, err);
     }
     err_set(err, given.p ? 403 : 401, given.p ? "PGH403" : "PGH401",
             "only from this machine, or with the admin token");

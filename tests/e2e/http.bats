@@ -175,6 +175,24 @@ teardown_file() {
     [ "$status" = 404 ]
 }
 
+@test "a web page whose name was made to mean this machine learns nothing from the admin port" {
+    SERVER_NAME=named server_start --admin-token 'a token of the admin' --server-names inside.example
+    for path in /metrics /config /schema_cache /listen; do
+        ADMIN=1 req GET $path -H 'Host: evil.example'
+        [ "$status" = 421 ] || fail "$path: $status"
+        ADMIN=1 req GET $path -H "Host: localhost:$SERVER_ADMIN_PORT"
+        [ "$status" = 200 ]
+        ADMIN=1 req GET $path -H 'Host: inside.example'
+        [ "$status" = 200 ]
+        ADMIN=1 req GET $path -H 'Host: pod.monitoring' -H 'Authorization: Bearer a token of the admin'
+        [ "$status" = 200 ]
+    done
+    ADMIN=1 req GET /live -H 'Host: any.example' # asked by probes of every kind
+    [ "$status" = 200 ]
+    server_stop
+    server_use main
+}
+
 @test "metrics are in Prometheus's format and count" {
     local before after
     count_sql() { ADMIN=1 req GET /metrics && sed -n 's/^pghttpd_http_requests_total{route="sql",status="200"} //p' "$body_file"; }

@@ -505,7 +505,11 @@ static void keeps_the_admin_port_to_this_machine(void **state)
               (const char *const[]){"--admin-token", "sesame-sesame-sesame-sesame-0000",
                                     "--server-trusted-proxies", "127.0.0.1", NULL},
               true);
-    assert_status("GET /local HTTP/1.1\r\n" HOST CLOSE "\r\n", 200);
+    assert_status("GET /local HTTP/1.1\r\nHost: localhost\r\n" CLOSE "\r\n", 200);
+    assert_status("GET /local HTTP/1.1\r\n" HOST CLOSE "\r\n", 421); /* a page's own name */
+    assert_status("GET /local HTTP/1.1\r\n" HOST CLOSE
+                  "Authorization: Bearer sesame-sesame-sesame-sesame-0000\r\n\r\n",
+                  200);
     assert_status("GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n", 404);
     assert_status("GET /local HTTP/1.1\r\n" HOST CLOSE "X-Forwarded-For: 9.9.9.9\r\n\r\n", 401);
     assert_status("GET /local HTTP/1.1\r\n" HOST CLOSE
@@ -514,7 +518,7 @@ static void keeps_the_admin_port_to_this_machine(void **state)
     assert_status("GET /local HTTP/1.1\r\n" HOST CLOSE "X-Forwarded-For: 9.9.9.9\r\n"
                   "Authorization: Bearer sesame-sesame-sesame-sesame-0000\r\n\r\n",
                   200);
-    struct heard h = ask("HEAD /local HTTP/1.1\r\n" HOST CLOSE "\r\n");
+    struct heard h = ask("HEAD /local HTTP/1.1\r\nHost: localhost\r\n" CLOSE "\r\n");
     assert_true(has(&h, "Content-Length: 6\r\n"));
     hear_free(&h);
 }
