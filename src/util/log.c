@@ -1,14 +1,26 @@
 #include "util/log.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+/* A pipe or socket that is full: its reader has this long, then lines are dropped until there is
+ * room again. Whoever reads the log must not stop the server. */
+#define FULL_WAIT_MS 100
+#define PIECE 4096u /* as much goes into a pipe that has any room (PIPE_BUF) */
+
 static const char *const level_names[] = {"crit", "error", "warn", "info", "debug"};
 static _Atomic(enum log_level) log_threshold = LOG_INFO;
+static pthread_mutex_t log_sink = PTHREAD_MUTEX_INITIALIZER;
+static enum { SINK_UNKNOWN, SINK_FILE, SINK_PIPE, SINK_FULL } log_sink_state;
+static unsigned long log_dropped;
+static bool log_cut; /* in the middle of a line */
 
 void log_set_level(enum log_level level)
 {
@@ -69,19 +81,6 @@ void log_quote(struct buf *line, struct str s)
     buf_char(line, '"');
 }
 
-void log_raw(struct str line)
-{
-    struct buf out;
-    buf_init(&out, BUF_NO_CEILING);
-    buf_adds(&out, line);
-    buf_char(&out, '\n');
-    ssize_t written;
-    do
-        written = write(STDERR_FILENO, out.p, out.n);
-    while (written < 0 && errno == EINTR);
-    buf_fini(&out);
-}
-
 static void add_timestamp(struct buf *line)
 {
     struct timespec now;
@@ -91,6 +90,70 @@ static void add_timestamp(struct buf *line)
     gmtime_r(&now.tv_sec, &utc);
     strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
     buf_printf(line, "ts=%s.%03ldZ", text, now.tv_nsec / 1000000);
+}
+
+static bool has_room(void)
+{
+    struct stat about;
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (log_sink_state == SINK_UNKNOWN)
+        log_sink_state =
+            fstat(STDERR_FILENO, &about) == 0 && S_ISREG(about.st_mode) ? SINK_FILE : SINK_PIPE;
+    if (log_sink_state == SINK_FILE)
+        return true;
+    bool full = poll(&p, 1, log_sink_state == SINK_FULL ? 0 : FULL_WAIT_MS) == 0;
+    log_sink_state = full ? SINK_FULL : SINK_PIPE;
+    return !full;
+}
+
+/* A line that fits is one write(2). */
+static bool put(struct str line)
+{
+    for (bool begun = false; line.n; begun = true) {
+        if (!has_room()) {
+            log_cut = log_cut || begun;
+            return false;
+        }
+        size_t n = log_sink_state != SINK_FILE && line.n > PIECE ? PIECE : line.n;
+        ssize_t written = write(STDERR_FILENO, line.p, n);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return true; /* a full disk, a reader that is gone: nobody to tell */
+        line = str_from(line, (size_t)written);
+    }
+    return true;
+}
+
+static void put_dropped(void)
+{
+    struct buf line;
+    buf_init(&line, BUF_NO_CEILING);
+    if (log_cut)
+        buf_char(&line, '\n');
+    add_timestamp(&line);
+    buf_printf(&line, " level=warn msg=\"%lu lines of the log were dropped: nobody read them\"\n",
+               log_dropped);
+    if (put(buf_str(&line))) {
+        log_dropped = 0;
+        log_cut = false;
+    }
+    buf_fini(&line);
+}
+
+void log_raw(struct str line)
+{
+    struct buf out;
+    buf_init(&out, BUF_NO_CEILING);
+    buf_adds(&out, line);
+    buf_char(&out, '\n');
+    pthread_mutex_lock(&log_sink);
+    if (log_dropped && has_room())
+        put_dropped();
+    if (log_dropped || !put(buf_str(&out)))
+        log_dropped++;
+    pthread_mutex_unlock(&log_sink);
+    buf_fini(&out);
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

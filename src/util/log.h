@@ -28,7 +28,8 @@ void log_line(enum log_level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 #define LOG_VALUE_MAX 2048
 void log_quote(struct buf *line, struct str s);
 
-/* Writes a finished line (no newline) with one write(2); for the access log. */
+/* Writes a finished line (no newline) with one write(2); for the access log. Dropped and counted
+ * where stderr is a pipe or a socket that nobody reads. Any thread. */
 void log_raw(struct str line);
 
 #endif

@@ -172,3 +172,26 @@ attempts() { curl -s "$SERVER_ADMIN/metrics" | awk '/^pghttpd_[a-z_]*connect_fai
     poll_until 10 is_ready
     [ "$(query 'select 1')" = 200 ]
 }
+
+@test "a log that nobody reads stops nobody, and says afterwards how much of it is missing" {
+    local fifo=$BATS_TEST_TMPDIR/fifo reader said
+    server_stop
+    mkfifo "$fifo"
+    sleep 60 <"$fifo" 3>&- &
+    reader=$!
+    SERVER_WRAP=(sh -c "exec \"\$0\" \"\$@\" 2>'$fifo'")
+    start --log-level info
+    unset SERVER_WRAP
+    # a pipe holds 64 KB
+    said=$(timeout 20 curl -s -m 20 -o /dev/null -w '%{http_code}\n' "$SERVER_URL/sql?query=select+1#[1-1500]" | sort | uniq -c | tr -s ' ')
+    [ "$said" = ' 1500 200' ] || fail "$said"
+    cat "$fifo" >"$BATS_TEST_TMPDIR/log" 3>&- &
+    poll_until 5 test -s "$BATS_TEST_TMPDIR/log"
+    kill $reader
+    for _ in 1 2 3; do query 'select 2' >/dev/null; done
+    grep -q 'level=warn msg="[0-9]* lines of the log were dropped: nobody read them"' "$BATS_TEST_TMPDIR/log"
+    server_stop
+    # all of them: those that came and those that were counted
+    said=$(sed -nE 's/.*msg="([0-9]+) lines of the log were dropped.*/\1/p' "$BATS_TEST_TMPDIR/log")
+    [ $((said + $(grep -c 'msg=request .*route=sql' "$BATS_TEST_TMPDIR/log"))) = 1503 ]
+}
