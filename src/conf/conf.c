@@ -317,6 +317,14 @@ static struct conf_loaded *new_loaded(void)
     return l;
 }
 
+static bool is_blank(struct str s)
+{
+    while (s.n && strchr(" \t\r\n", s.p[s.n - 1]))
+        s.n--;
+    return s.n == 0;
+}
+
+/* A file that was cut off, to be written anew, would give every setting its default. */
 static bool read_settings(struct conf_loaded *l, struct err *err)
 {
     bool read = false;
@@ -326,8 +334,11 @@ static bool read_settings(struct conf_loaded *l, struct err *err)
         (void)err_set(err, 400, "PGHCONF", "%s: %s", l->file, strerror(errno));
     else if (n > CONF_FILE_MAX)
         (void)err_set(err, 400, "PGHCONF", "%s: larger than 1 MB", l->file);
+    else if (l->had_settings && is_blank((struct str){bytes, (size_t)n}))
+        (void)err_set(err, 400, "PGHCONF", "%s: empty; is it just being written?", l->file);
     else
         read = conf_read_file(&l->raw, l->file, (struct str){bytes, (size_t)n}, err);
+    l->had_settings = read && !is_blank((struct str){bytes, (size_t)n});
     explicit_bzero(bytes, CONF_FILE_MAX + 1);
     free(bytes);
     return read;
@@ -429,6 +440,7 @@ struct conf *conf_reload(const struct conf *old, const struct conf_sources *s, s
         return NULL;
     struct conf_loaded *l = new_loaded();
     bool kept = true;
+    l->had_settings = conf_loaded(old)->had_settings;
     for (const struct conf_kept *k = conf_loaded(old)->kept; k && kept; k = k->next)
         kept = keep_bytes(l, k->path, k->bytes, k->n);
     if (kept && read_sources(l, s, args.file, err) &&

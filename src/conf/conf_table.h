@@ -134,7 +134,8 @@ struct conf_loaded {
     struct conf conf; /* first: struct conf * is what others hold */
     struct conf_raw raw;
     struct arena arena;
-    const char *file; /* NULL: none was named */
+    const char *file;  /* NULL: none was named */
+    bool had_settings; /* the file was not empty; before it is read: the one before it was not */
     struct conf_kept *kept;
     size_t file_value_len; /* of the @path that was read last */
     unsigned references;   /* atomic */

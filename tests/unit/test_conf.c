@@ -533,6 +533,23 @@ static void reloading(void **state)
     assert_null(conf_reload(old, &s, &err));
     assert_non_null(strstr(err.message, "log-level"));
     assert_int_equal(old->log_level, LOG_WARN);
+    static const char *const empty[] = {"", " \n", "\n\r\n\t\n"}; /* cut off by whoever writes it */
+    for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
+        f = fopen(path, "w");
+        fputs(empty[i], f);
+        fclose(f);
+        assert_null(conf_reload(old, &s, &err));
+        assert_non_null(strstr(err.message, "empty"));
+    }
+    conf_unref(old);
+    old = conf_load(&s, &action, &err); /* at the start it may be, and later have some */
+    assert_non_null(old);
+    f = fopen(path, "w");
+    fputs("# nothing yet\n", f);
+    fclose(f);
+    now = conf_reload(old, &s, &err);
+    assert_non_null(now);
+    conf_unref(now);
     conf_unref(old);
     unlink(path);
     free(path);
