@@ -406,4 +406,5 @@ const struct route sql_route = {
     .fail = sql_access_fail,
     .access = sql_access_mode,
     .cors_headers = sql_options_headers,
+    .exposed_headers = "Pghttpd-Truncated",
 };

@@ -2,7 +2,7 @@
 
 #define EXPOSED                                                                                    \
     "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, "    \
-    "Transfer-Encoding, Range-Unit, Pghttpd-Truncated"
+    "Transfer-Encoding, Range-Unit"
 #define METHODS "GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD"
 
 bool cors_listed(const struct conf_list *allowed, struct str origin, bool strict, bool *exact)
@@ -70,8 +70,15 @@ void cors_headers(const struct cors_request *q, const struct conf_list *allowed,
     if (allowed->n && q->origin.p)
         add(arg, "Vary", "Origin");
     if (!q->options) {
-        if (origin.n && q->origin.p)
-            add(arg, "Access-Control-Expose-Headers", EXPOSED);
+        if (!origin.n || !q->origin.p)
+            return;
+        size_t at = scratch->n;
+        BUF_LIT(scratch, EXPOSED);
+        if (q->own_exposed) {
+            BUF_LIT(scratch, ", ");
+            buf_adds(scratch, str_of(q->own_exposed));
+        }
+        add(arg, "Access-Control-Expose-Headers", text(scratch, at));
         return;
     }
     if (!q->preflight && !q->own_headers)

@@ -12,6 +12,7 @@ struct cors_request {
     struct str origin;            /* p == NULL: none */
     struct str requested_headers; /* Access-Control-Request-Headers */
     const char *own_headers;      /* of the route; NULL: none */
+    const char *own_exposed;      /* the same of its answers */
     bool preflight;               /* OPTIONS with Origin and Access-Control-Request-Method */
     bool options;                 /* OPTIONS of any kind that is answered here */
     bool guarded;                 /* "*" must be said, it is not the default */

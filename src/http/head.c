@@ -325,6 +325,7 @@ struct cors_request head_cors(const struct request *q)
         .origin = q->origin,
         .requested_headers = q->ask_headers,
         .own_headers = route ? route->cors_headers : NULL,
+        .own_exposed = route ? route->exposed_headers : NULL,
         .options = options,
         .preflight = options && q->origin.p && q->ask_method.p,
         .guarded = (flags & ROUTE_GUARDED) != 0,

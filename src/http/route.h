@@ -39,6 +39,7 @@ struct route {
     enum conf_access (*access)(const struct conf *);
     /* For OPTIONS: request headers of its own beyond the usual ones, comma separated, or NULL. */
     const char *cors_headers;
+    const char *exposed_headers; /* of its answers, that pages of other origins may read as well */
 };
 
 #endif
