@@ -1,5 +1,5 @@
-/* The server over real sockets: framing, limits, keep-alive, suspended
- * requests, clients that leave. */
+/* The server over real sockets: framing, limits, keep-alive, suspended requests, clients that
+ * leave. */
 #include <microhttpd.h>
 
 #include "http_rig.h"
@@ -101,8 +101,7 @@ static void refuses_heads_that_two_readers_could_read_differently(void **state)
     assert_refused("POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n");
     assert_refused("POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n");
     assert_refused("POST /echo HTTP/1.1\r\n" HOST
-                   "Transfer-Encoding: chunked\r\nTransfer-Encoding: "
-                   "chunked\r\n\r\n0\r\n\r\n");
+                   "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     assert_status("POST /echo HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
                   400);
     assert_status("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5x\r\n\r\nabcde", 400);
@@ -206,8 +205,8 @@ static void routes_the_raw_target(void **state)
     hear_free(&h);
 }
 
-/* Whatever libmicrohttpd of either version does with these, it must answer or
- * close, and the next client must be served. */
+/* Whatever libmicrohttpd of either version does with these, it must answer or close, and the next
+ * client must be served. */
 static void survives_garbage(void **state)
 {
     (void)state;
@@ -268,8 +267,7 @@ static void refuses_heads_that_are_too_long(void **state)
     hear_free(&h);
     free(target);
     free(header);
-    /* Every length up to twice the memory gets some answer or an end, never
-     * silence. */
+    /* Every length up to twice the memory gets some answer or an end, never silence. */
     for (size_t n = 7000; n < 33000; n += 431) {
         header = long_text("GET /hello HTTP/1.1\r\n" HOST CLOSE "X-Long: ", 'a', n, "\r\n\r\n");
         int fd = dial();
@@ -284,9 +282,8 @@ static void refuses_heads_that_are_too_long(void **state)
     }
 }
 
-/* libmicrohttpd keeps a structure per header and argument: many small ones fill
- * its memory before their bytes do. Each count must get an answer, and the
- * query must not count at all. */
+/* libmicrohttpd keeps a structure per header and argument: many small ones fill its memory before
+ * their bytes do. Each count must get an answer, and the query must not count at all. */
 static void takes_many_arguments_and_headers(void **state)
 {
     (void)state;
@@ -335,9 +332,9 @@ static void answers_head_and_options(void **state)
     assert_true(has(&h, "Access-Control-Allow-Origin: *"));
     assert_true(has(&h, "Content-Length: 0"));
     hear_free(&h);
-    h = ask("OPTIONS /hello HTTP/1.1\r\n" HOST CLOSE "Origin: http://b\r\n"
-            "Access-Control-Request-Method: "
-            "POST\r\nAccess-Control-Request-Headers: x-a, x-b\r\n\r\n");
+    h = ask(
+        "OPTIONS /hello HTTP/1.1\r\n" HOST CLOSE "Origin: http://b\r\n"
+        "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: x-a, x-b\r\n\r\n");
     assert_true(has(&h, "Access-Control-Allow-Headers: Authorization, x-a, x-b, Accept, "
                         "Accept-Language, Content-Language\r\n"));
     assert_true(has(&h, "Access-Control-Allow-Methods: GET, POST, PATCH, PUT, DELETE, OPTIONS, "
@@ -378,8 +375,7 @@ static void collects_bodies(void **state)
     assert_true(has(&h, "\r\n\r\nabcde"));
     hear_free(&h);
     h = ask("POST /echo HTTP/1.1\r\n" HOST CLOSE
-            "Transfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n0\r\nTrailer-Field: "
-            "x\r\n\r\n");
+            "Transfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n0\r\nTrailer-Field: x\r\n\r\n");
     assert_true(has(&h, "\r\n\r\nabc"));
     hear_free(&h);
     h = ask("GET /echo HTTP/1.1\r\n" HOST CLOSE "Content-Length: 2\r\n\r\nhi");
@@ -493,8 +489,8 @@ static void answers_who_only_half_closed(void **state)
     close(fd);
 }
 
-/* libmicrohttpd misses a FIN that comes along with the last bytes: without help
- * from us it waits for the next tick, half a second on the average. */
+/* libmicrohttpd misses a FIN that comes along with the last bytes: without help from us it waits
+ * for the next tick, half a second on the average. */
 static void closes_half_a_head_at_once(void **state)
 {
     (void)state;
