@@ -1,5 +1,4 @@
 #!/usr/bin/env bats
-# alone
 # Clients that do not read keep nobody else from the database: a pool of two connections and three of them.
 
 load ../lib/e2e
