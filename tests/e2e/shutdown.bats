@@ -181,6 +181,10 @@ all_cut() {
     # shellcheck disable=SC2086
     kill -CONT $frozen
     frozen=
+    # libpq 17 asks for TLS before it sends a cancel: to PostgreSQL that does not answer it sends none
+    if [ "$(pkg-config --modversion libpq | cut -d. -f1)" -ge 17 ]; then
+        sql "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like 'pghttpd%'"
+    fi
     poll_until 5 no_backends
     [ "$(sql 'select count(*) from written')" = 0 ]
 }
