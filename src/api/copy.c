@@ -258,12 +258,9 @@ static void run_copy(struct worker *w, struct http_req *req)
 {
     static const struct http_body_sink get_sink = {.on_body = on_get_body};
     struct err err = {.status = 0};
-    struct call *call = ARENA_NEW(req->arena, struct call);
-    if (!call) {
-        err_set(&err, 503, "53200", "out of memory for this request");
-        sql_access_fail(req, &err);
+    struct call *call = sql_access_memory(req, sizeof *call);
+    if (!call)
         return;
-    }
     call->worker = w;
     call->req = req;
     drain_init(&call->out);

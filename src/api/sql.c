@@ -377,13 +377,10 @@ static void await_session(struct call *call, struct db_pool *pool)
 static void run_sql(struct worker *w, struct http_req *req)
 {
     struct err err = {.status = 0};
-    struct call *call = ARENA_NEW(req->arena, struct call);
+    struct call *call = sql_access_memory(req, sizeof *call);
     struct db_pool *pool = NULL;
-    if (!call) {
-        err_set(&err, 503, "53200", "out of memory for this request");
-        sql_access_fail(req, &err);
+    if (!call)
         return;
-    }
     call->worker = w;
     call->req = req;
     call->request.failed = SQL_NO_INDEX;

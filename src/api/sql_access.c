@@ -146,3 +146,14 @@ void sql_access_fail(struct http_req *req, const struct err *err)
 {
     sql_access_fail_index(req, err, false, 0);
 }
+
+void *sql_access_memory(struct http_req *req, size_t size)
+{
+    struct err err = {0};
+    void *memory = arena_alloc(req->arena, size);
+    if (memory)
+        return memory;
+    err_set(&err, 503, "53200", "out of memory for this request");
+    sql_access_fail(req, &err);
+    return NULL;
+}

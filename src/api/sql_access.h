@@ -24,6 +24,9 @@ uint64_t sql_access_time_left(const struct worker *, const struct http_req *,
  * application_name of its login (options may be NULL); empty for what the session shows anyway. */
 struct str sql_access_name(const struct http_req *, const struct sql_options *);
 
+/* Zeroed memory that lives as long as the request. NULL: there is none, and it was answered. */
+void *sql_access_memory(struct http_req *, size_t size);
+
 enum conf_access sql_access_mode(const struct conf *);
 
 /* The error object of /sql and /copy, with Retry-After and WWW-Authenticate where they belong. */
