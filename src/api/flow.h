@@ -7,6 +7,9 @@
  * is too large for that is broken off when its client took nothing for five seconds and others wait
  * for the connection.
  *
+ * A write that is broken off may have been committed: PostgreSQL has done its work before it sends
+ * the first row. Its client knows as little as behind any other connection that broke.
+ *
  * The owner appends to the drain and calls flow_filled; when the job ended it calls flow_end if the
  * flow is streaming, and answers by itself (http_reply) if it is not. */
 #ifndef PGH_API_FLOW_H
