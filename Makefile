@@ -111,7 +111,7 @@ bench:
 	@$(MAKE) $(PARALLEL) --no-print-directory MODE=release all
 	@tests/bench/run $(BENCH)
 
-# The parts of README.md and config/ that come from the program and from the last bench.
+# What docs and config/ have from the program (docs/settings.md, config/pghttpd.conf) and from the last bench (docs/performance.md).
 readme: $(BUILD)/unit/test_readme all
 	@README_WRITE=1 $< >/dev/null
 	@python3 tests/bench/readme.py

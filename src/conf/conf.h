@@ -1,8 +1,8 @@
 /* conf: every setting of the program, as one immutable value.
  *
  * One const table in conf_table.c describes each key (name, type, default, bounds, reloadable, who
- * else may set it, one line of doc); --help, --example, --dump-config, the README's table and the
- * loader all come from it. To add a setting: a field here, a row there.
+ * else may set it, one line of doc); --help, --example, --dump-config, the table in
+ * docs/settings.md and the loader all come from it. To add a setting: a field here, a row there.
  *
  * Precedence: command line, in-database settings, environment (PGHTTPD_KEY, then PGRST_KEY), file,
  * default. A struct conf never changes after conf_load: a reload makes a new one. It is
@@ -160,6 +160,6 @@ struct buf;
 void conf_print_help(struct buf *out);
 void conf_print_example(struct buf *out); /* config/pghttpd.conf is made with it */
 void conf_print_dump(const struct conf *, struct buf *out); /* secrets as *** */
-void conf_print_markdown(struct buf *out);                  /* README's table */
+void conf_print_markdown(struct buf *out);                  /* the table in docs/settings.md */
 
 #endif

@@ -1,4 +1,5 @@
-/* What is generated from the table: help, the example file, a dump, README's table. */
+/* What is generated from the table: help, the example file, a dump, the table in docs/settings.md.
+ */
 #include "conf/conf_table.h"
 
 #include <stdio.h>

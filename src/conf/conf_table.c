@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-/* Rows in the order of --example and of README's table. */
+/* Rows in the order of --example and of the table in docs/settings.md. */
 
 #define AT(field) offsetof(struct conf, field)
 #define DB(field) offsetof(struct conf_database, field)

@@ -1,6 +1,6 @@
 /* query: what a REST request asks for, as a tree in the request's arena.
  *
- * struct rest_query is the query string (grammar: README, "REST"), made by parse.c without looking
+ * struct rest_query is the query string (grammar: docs/rest.md), made by parse.c without looking
  * at any catalog. struct rest_request adds path, profile, preferences, range and media types; it is
  * what the planner gets. Strings are decoded UTF-8 and live in the arena. Lists are linked by next,
  * in the order in which they were written; NULL is the empty list.

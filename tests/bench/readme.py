@@ -1,4 +1,4 @@
-"""Puts the figures of the last whole `make bench` (build/bench/results.json) into README.md; part of `make readme`."""
+"""Puts the figures of the last whole `make bench` (build/bench/results.json) into docs/performance.md; part of `make readme`."""
 import json
 import os
 import re
@@ -25,8 +25,8 @@ lines += ['', f"One event to each of {data['streams']:,} subscribers: 20 times a
 lines += [f"| {r['case']} | {r['cpu_us']:.2f} | {r['p50_ms']:.1f} | {r['p99_ms']:.1f} | {r['rss_mb']:.0f} | {r['stream_kb']:.1f} |" for r in data['events']]
 lines += ['', f"({data['cores']} cores for everything: PostgreSQL, the server and the load; medians of {data['rounds']} rounds. "
           + '; '.join(f'{k}: {v}' for k, v in data['idle'].items()) + '.)']
-with open('README.md', encoding='utf-8') as f:
+with open('docs/performance.md', encoding='utf-8') as f:
     text = f.read()
 text = re.sub(r'(<!-- bench: [^\n]*-->\n).*?(<!-- /bench -->)', lambda m: m[1] + '\n'.join(lines) + '\n' + m[2], text, flags=re.S)
-with open('README.md', 'w', encoding='utf-8') as f:
+with open('docs/performance.md', 'w', encoding='utf-8') as f:
     f.write(text)

@@ -1,4 +1,4 @@
-# Event streams through nginx, haproxy and Caddy, with the settings that README gives, and through nginx with none at all.
+# Event streams through nginx, haproxy and Caddy, with the settings that docs/deploy.md gives, and through nginx with none at all.
 
 load ../lib/e2e
 
@@ -38,7 +38,7 @@ with_nginx() {
     poll_until 5 curl -s -o /dev/null "http://127.0.0.1:$port/"
 }
 
-@test "nginx with the settings of the README" {
+@test "nginx with the settings of docs/deploy.md" {
     with_nginx 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_read_timeout 1h;'
     through
     kill "$proxy"
@@ -74,7 +74,7 @@ with_caddy() {
     poll_until 10 curl -s -o /dev/null "http://127.0.0.1:$port/"
 }
 
-@test "Caddy with the one line of the README" {
+@test "Caddy with the one line of docs/deploy.md" {
     with_caddy "reverse_proxy localhost:$SERVER_PORT"
     through
     kill "$proxy"

@@ -1,5 +1,5 @@
-/* README.md and config/pghttpd.conf show the settings that the program has. `make readme` writes
- * both (README_WRITE=1). */
+/* docs/settings.md and config/pghttpd.conf show the settings that the program has. `make readme`
+ * writes both (README_WRITE=1). */
 #include "unit.h"
 
 #include <stdio.h>
@@ -50,10 +50,10 @@ static void settings_are_those_of_the_program(void **state)
     struct buf table;
     buf_init(&table, FILE_LEN_MAX);
     conf_print_markdown(&table);
-    char *text = read_file("README.md");
+    char *text = read_file("docs/settings.md");
     char *begin = strstr(text, BEGIN), *end = strstr(text, END);
     assert_true(begin && end && end > begin);
-    compare("README.md", text, begin + strlen(BEGIN), end, &table);
+    compare("docs/settings.md", text, begin + strlen(BEGIN), end, &table);
     buf_fini(&table);
     free(text);
 }
