@@ -4,7 +4,7 @@ const char sql_options_headers[] =
     "Content-Type, Neon-Connection-String, Neon-Raw-Text-Output, Neon-Array-Mode, "
     "Neon-Batch-Isolation-Level, Neon-Batch-Read-Only, Neon-Batch-Deferrable, Pghttpd-Timeout, "
     "Pghttpd-Max-Rows, Pghttpd-Retry, Pghttpd-Isolation, Pghttpd-Read-Only, Pghttpd-Deferrable, "
-    "Pghttpd-Array-Mode, Pghttpd-Raw, X-Request-Id";
+    "Pghttpd-Array-Mode, Pghttpd-Raw, Pghttpd-Fields, X-Request-Id";
 
 bool sql_duration(struct str text, uint64_t *us)
 {
@@ -84,6 +84,7 @@ enum option {
     OPTION_DEFERRABLE,
     OPTION_ARRAY_MODE,
     OPTION_RAW,
+    OPTION_FIELDS,
     OPTIONS
 };
 
@@ -102,6 +103,7 @@ static const struct option_row {
     [OPTION_DEFERRABLE] = {{"deferrable", 10}, {"Deferrable", 10}, "true or false"},
     [OPTION_ARRAY_MODE] = {{"array_mode", 10}, {"Array-Mode", 10}, "true or false"},
     [OPTION_RAW] = {{"raw", 3}, {"Raw", 3}, "true or false"},
+    [OPTION_FIELDS] = {{"fields", 6}, {"Fields", 6}, "true or false"},
 };
 
 static bool set_option(struct sql_options *o, enum option which, struct str value)
@@ -120,6 +122,7 @@ static bool set_option(struct sql_options *o, enum option which, struct str valu
     case OPTION_DEFERRABLE: return read_flag(value, &o->deferrable);
     case OPTION_ARRAY_MODE: return read_flag(value, &o->array_mode);
     case OPTION_RAW: return read_flag(value, &o->raw);
+    case OPTION_FIELDS: return read_flag(value, &o->fields);
     case OPTIONS: break;
     }
     return false;

@@ -20,6 +20,7 @@ struct sql_options {
     unsigned retry;
     enum db_isolation isolation;
     bool read_only, deferrable, array_mode, raw;
+    bool fields; /* NDJSON begins with a line of the columns' names and types */
     /* What holds of what Neon-Batch-* headers asked for, to be echoed; p == NULL: not sent */
     struct str echo_isolation, echo_read_only, echo_deferrable;
     /* URL only, decoded into the arena with a NUL behind */

@@ -128,7 +128,13 @@ static bool open_result(struct sql_reply *r, const struct db_result *result)
         sql_format_fields(&r->out.buf, result);
         BUF_LIT(&r->out.buf, ",\"rows\":[");
         break;
-    case SQL_NDJSON: break;
+    case SQL_NDJSON:
+        if (!r->options->fields)
+            break;
+        BUF_LIT(&r->out.buf, "{\"fields\":");
+        sql_format_fields(&r->out.buf, result);
+        BUF_LIT(&r->out.buf, "}\n");
+        break;
     }
     return r->options->format == SQL_CSV || read_columns(r, result);
 }

@@ -32,6 +32,17 @@ query() { req POST "/sql${URL:-}" -d "$(jq -cn --arg q "$1" '{query: $q}')" "${@
     [ "$status" = 406 ]
 }
 
+@test "NDJSON: fields=true puts a line with the columns first" {
+    URL='?fields=true&array_mode=true' query 'select 1 as n, null::text as t where false' -H 'Accept: application/x-ndjson'
+    [ "$(sed -n 1p "$body_file" | jq -c '[.fields[] | [.name, .dataTypeID]]')" = '[["n",23],["t",25]]' ]
+    [ "$(sed -n 2p "$body_file")" = '{"command":"SELECT","rowCount":0}' ]
+    query 'select 1 as n' -H 'Accept: application/x-ndjson' -H 'Pghttpd-Fields: true'
+    [ "$(sed -n 1p "$body_file" | jq -c '[.fields[].name]')" = '["n"]' ]
+    [ "$(sed -n 2p "$body_file")" = '{"n":1}' ]
+    URL='?fields=1x' query 'select 1' -H 'Accept: application/x-ndjson'
+    [ "$status" = 400 ]
+}
+
 @test "NDJSON: an error after rows were sent is the last line" {
     query 'select n, 1000000 / (50000 - n) as x from generate_series(1,60000) n' -H 'Accept: application/x-ndjson'
     [ "$status" = 200 ]
