@@ -66,6 +66,12 @@ static bool begin_stream(struct rows *rows)
     return true;
 }
 
+static bool is_too_big(const struct rows *rows)
+{
+    size_t max = rows->run->conf->response_max_bytes;
+    return max && rows->bytes > max;
+}
+
 static bool add_rows(struct rows *rows, const struct db_result *r)
 {
     struct rest_run *run = rows->run;
@@ -79,7 +85,7 @@ static bool add_rows(struct rows *rows, const struct db_result *r)
         buf_adds(out, db_result_value(r, i, 0));
     }
     rows->bytes += out->n - before;
-    if (run->conf->response_max_bytes && rows->bytes > run->conf->response_max_bytes)
+    if (is_too_big(rows))
         return false;
     if (rows->flow.streaming)
         flow_filled(&rows->flow, (struct str){0});
@@ -116,8 +122,7 @@ static bool on_outcome(struct rest_run *run, const struct db_outcome *o)
     if (run->ended)
         return true;
     if (!rows->flow.streaming) {
-        if (o->end != DB_DONE && rows->bytes > run->conf->response_max_bytes &&
-            run->conf->response_max_bytes) {
+        if (is_too_big(rows)) {
             struct err err;
             err_set(&err, 500, "PGH413", "The answer is larger than response-max-bytes");
             rest_run_fail(run, &err);
@@ -125,9 +130,10 @@ static bool on_outcome(struct rest_run *run, const struct db_outcome *o)
         }
         return false;
     }
-    if (o->end == DB_DONE)
+    bool whole = o->end == DB_DONE && !is_too_big(rows);
+    if (whole)
         close_array(rows);
-    flow_end(&rows->flow, o->end == DB_DONE);
+    flow_end(&rows->flow, whole);
     return true;
 }
 

@@ -178,12 +178,16 @@ static void reply_success(struct call *call, const struct db_outcome *o)
     sql_reply_fini(&call->reply);
 }
 
-static void reply_too_big(struct call *call)
+static void reply_too_big(struct call *call, const struct db_outcome *o)
 {
     struct err err;
     err_set(&err, 507, "54000", "the result is bigger than response-max-bytes (%zu)",
             call->worker->conf->response_max_bytes);
     err.hint = "Ask for less, or for a part with max_rows.";
+    if (o->end == DB_DONE)
+        err.details = "The request has been committed.";
+    else if (o->end == DB_UNKNOWN)
+        err.details = "The request may have been committed.";
     sql_access_fail(call->req, &err);
     sql_reply_fini(&call->reply);
 }
@@ -221,7 +225,8 @@ static void on_done(void *arg, const struct db_outcome *o)
 {
     struct call *call = arg;
     /* A statement that was ended because nobody needs its other rows has done its work. */
-    bool success = o->end == DB_DONE || (call->reply.cancelled && o->end == DB_FAILED);
+    bool success = !call->reply.overflow &&
+                   (o->end == DB_DONE || (call->reply.cancelled && o->end == DB_FAILED));
     call->flow.job = NULL;
     if (retry(call, o))
         return;
@@ -233,7 +238,7 @@ static void on_done(void *arg, const struct db_outcome *o)
     if (success)
         reply_success(call, o);
     else if (call->reply.overflow)
-        reply_too_big(call);
+        reply_too_big(call, o);
     else
         reply_error(call, o);
 }
