@@ -1,18 +1,9 @@
-/* conn: one connection of a pool: what may be placed on it, when it is flushed, cancelled, closed.
- *
- * Life: conn_open (CONNECTING) -> pool_conn_up (UP: jobs are placed, sent, answered) -> conn_close
- * or loss (CLOSED), freed at the end of the turn. Groups of several jobs stand behind one another
- * in the pipeline; the first one is what PostgreSQL works on. */
-#include "db/private.h"
+#include "db/conn.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#include "util/log.h"
 #include "util/xalloc.h"
-
-/* After so many times the patience, reads stuck behind a long job go elsewhere. */
-#define STUCK_PATIENCES 20
 
 static void on_up(void *arg);
 static void on_down(void *arg, const struct db_error *why);
@@ -38,9 +29,15 @@ static const struct session_ops session_ops = {.on_up = on_up,
                                                .on_notice = on_notice,
                                                .on_flushed = on_flushed};
 
-static struct loop *loop_of(const struct conn *c)
+static uint64_t now_of(const struct conn *c)
 {
-    return c->pool->pools->loop;
+    return loop_now_us(c->env->loop);
+}
+
+static struct sched_policy policy_of(const struct conn *c)
+{
+    return (struct sched_policy){.depth_max = c->env->conf->db_pipeline_depth,
+                                 .patience_us = c->env->conf->db_pipeline_patience_us};
 }
 
 /* ---- sending ---- */
@@ -51,16 +48,17 @@ static void send_placed(struct conn *c)
         struct db_job *j = c->jobs.last;
         while (j->prev && j->prev->state == JOB_PLACED)
             j = j->prev;
-        if (j->copy) {
+        if (j->is_copy) {
             if (!copy_begin(c, j))
                 conn_break(c, PQerrorMessage(c->pg));
             return;
         }
         bool first = c->steps_n == 0, idle = c->jobs.first == j;
         j->state = JOB_SENT;
+        j->attempt.fate = FATE_RUNNING;
         c->n_placed--;
         if (idle)
-            c->head_us = loop_now_us(loop_of(c));
+            c->head_us = now_of(c);
         if (!conn_send_job(c, j))
             conn_break(c, PQerrorMessage(c->pg));
         else if (first)
@@ -96,12 +94,14 @@ static void on_flush(void *arg)
 
 static void flush_later(struct conn *c)
 {
-    loop_defer(loop_of(c), LOOP_FLUSH, &c->flush_task);
+    loop_defer(c->env->loop, LOOP_FLUSH, &c->flush_task);
 }
 
-/* Nobody on it can hold up for long who stands behind: what only reads lets others go, what
- * yields is thrown out. */
-static bool all_yield(const struct conn *c)
+/* ---- placing ---- */
+
+/* Is every queued job read-only (movable) or preemptible? Then none can hold up a job behind it for
+ * long. */
+static bool is_relievable(const struct conn *c)
 {
     for (const struct db_job *j = c->jobs.first; j; j = j->next)
         if (j->spec.can_write && !j->spec.yields)
@@ -109,29 +109,28 @@ static bool all_yield(const struct conn *c)
     return true;
 }
 
-bool conn_takes(const struct conn *c, const struct db_job *j, uint64_t now_us)
+bool conn_view(const struct conn *c, uint64_t now_us, struct sched_conn *view)
 {
-    const struct conf *conf = c->pool->pools->conf;
     if (c->state != CONN_UP || c->retire || c->solo || c->cancel || c->paused || c->parked)
         return false;
-    if (c->need_names || c->names_pending)
+    if ((c->debts & DEBT_NAMES) || c->names_pending)
         return false; /* names that a user prepared must be gone before the next job */
-    if (c->jobs.n == 0)
-        return true;
-    if (j->spec.travel == DB_EXCLUSIVE || j->alone || c->jobs.n >= conf->db_pipeline_depth ||
-        now_us - c->head_us > conf->db_pipeline_patience_us)
-        return false;
-    return !j->spec.yields || all_yield(c);
+    *view = (struct sched_conn){.depth = c->jobs.n,
+                                .head_age_us = now_us - c->head_us,
+                                .cost_us = c->jobs.cost_us,
+                                .relievable = c->jobs.n > 0 && is_relievable(c)};
+    return true;
 }
 
 void conn_place(struct conn *c, struct db_job *j)
 {
     assert(c->state == CONN_UP && !c->solo && !j->list);
     uint64_t now = job_now(j);
+    const struct sched_policy policy = policy_of(c);
     if (c->jobs.n == 0)
         c->head_us = now;
     else if (!loop_timer_pending(&c->stuck))
-        loop_timer_set(&c->stuck, STUCK_PATIENCES * c->pool->pools->conf->db_pipeline_patience_us);
+        loop_timer_set(&c->stuck, sched_stuck_after_us(&policy));
     j->conn = c;
     j->state = JOB_PLACED;
     j->placed_us = now;
@@ -139,84 +138,9 @@ void conn_place(struct conn *c, struct db_job *j)
         j->connect_us = session_connect_us(c->session);
     job_list_push(&c->jobs, j);
     c->n_placed++;
-    /* Nobody waits behind a stream: its reader may be slow. */
-    c->solo =
-        j->spec.travel == DB_EXCLUSIVE || j->alone || (j->spec.stream_rows && !j->spec.yields);
-    c->pool->stats.jobs++;
+    c->solo = sched_is_solo(&j->spec, j->alone);
+    c->env->stats->jobs++;
     flush_later(c);
-}
-
-/* A job whose commands are on their way but whose results nobody wants any more: it stands in for
- * j in the pipeline, and j is free to go elsewhere. */
-static void leave_ghost(struct conn *c, struct db_job *j)
-{
-    struct db_job *ghost = job_ghost(j);
-    for (size_t i = 0; i < c->steps_n; i++) {
-        struct step *s = &c->steps[(c->steps_first + i) & (c->steps_cap - 1)];
-        if (s->job == j)
-            s->job = ghost;
-    }
-    job_list_replace(j, ghost);
-}
-
-bool conn_let_go(struct conn *c, struct db_job *j)
-{
-    if (j->cancelled || j->timed_out || j->spec.travel != DB_SHARED || j == c->jobs.first)
-        return false;
-    if (j->state == JOB_PLACED) {
-        conn_leave(c, j);
-        return true;
-    }
-    if (j->spec.can_write) /* it must not be done twice */
-        return false;
-    leave_ghost(c, j);
-    return true;
-}
-
-static bool room_elsewhere(const struct conn *c)
-{
-    const struct db_pool *p = c->pool;
-    for (const struct conn *other = p->conns; other; other = other->next)
-        if (other != c && conn_idle(other))
-            return true;
-    return p->n_conns < p->max;
-}
-
-/* Those behind the head who can be done on another connection go there. What they sent here is done
- * all the same, so it is worth it only where another connection is free. */
-static void disperse(struct conn *c)
-{
-    for (struct db_job *j = c->jobs.last, *before; j != c->jobs.first; j = before) {
-        before = j->prev;
-        bool sent = j->state == JOB_SENT;
-        if (j->moves >= JOB_MOVES_MAX || !conn_let_go(c, j))
-            continue;
-        j->moves++;
-        c->pool->stats.resends += sent;
-        job_forget_try(j);
-        pool_requeue(j);
-    }
-}
-
-/* The head runs long, and others stand behind it. If it yields it is cancelled, and run again with
- * nobody behind it; else the others leave. */
-static void on_stuck(void *arg)
-{
-    struct conn *c = arg;
-    uint64_t limit = STUCK_PATIENCES * c->pool->pools->conf->db_pipeline_patience_us;
-    uint64_t ran = loop_now_us(loop_of(c)) - c->head_us;
-    struct db_job *head = c->jobs.first;
-    if (c->state != CONN_UP || c->jobs.n < 2)
-        return;
-    bool yields =
-        head->spec.yields && head->state == JOB_SENT && (!head->delivered || head->ops.on_again);
-    if (ran >= limit && yields && !head->thrown) {
-        head->thrown = true;
-        conn_stop_head(c);
-    } else if (ran >= limit && !yields && room_elsewhere(c)) {
-        disperse(c);
-    }
-    loop_timer_set(&c->stuck, ran < limit ? limit - ran : limit);
 }
 
 void conn_leave(struct conn *c, struct db_job *j)
@@ -227,6 +151,95 @@ void conn_leave(struct conn *c, struct db_job *j)
     j->conn = NULL;
     if (c->jobs.n == 0)
         c->solo = false;
+}
+
+/* ---- relief: others stand behind a job that takes long ---- */
+
+/* A job whose commands are on their way but whose results nobody wants any more: the placeholder
+ * stands in for it in the pipeline, and the job is free to go elsewhere. */
+static void leave_placeholder(struct conn *c, struct db_job *j)
+{
+    struct db_job *placeholder = job_placeholder(j);
+    for (size_t i = 0; i < c->steps_n; i++) {
+        struct step *s = &c->steps[(c->steps_first + i) & (c->steps_cap - 1)];
+        if (s->job == j)
+            s->job = placeholder;
+    }
+    job_list_replace(j, placeholder);
+}
+
+bool conn_let_go(struct conn *c, struct db_job *j)
+{
+    if (j->stop >= STOP_DEADLINE || j->spec.travel != DB_SHARED || j == c->jobs.first)
+        return false;
+    if (j->state == JOB_PLACED) {
+        conn_leave(c, j);
+        return true;
+    }
+    if (j->spec.can_write) /* it must not be done twice */
+        return false;
+    leave_placeholder(c, j);
+    return true;
+}
+
+/* Jobs behind the head that can be done on another connection go there. What they sent here is done
+ * all the same, so it is worth it only where another connection is free. */
+static void disperse(struct conn *c)
+{
+    for (struct db_job *j = c->jobs.last, *before; j != c->jobs.first; j = before) {
+        before = j->prev;
+        bool sent = j->state == JOB_SENT;
+        if (!sched_may_move(j->repeats.moves) || !conn_let_go(c, j))
+            continue;
+        j->repeats.moves++;
+        c->env->stats->resends += sent;
+        job_reset_attempt(j);
+        c->ops->requeue(c->owner, j);
+    }
+}
+
+static void preempt(struct conn *c, struct db_job *head)
+{
+    job_stop_for(head, STOP_PREEMPTED);
+    conn_stop_head(c);
+}
+
+bool conn_make_solo(struct conn *c)
+{
+    struct db_job *head = c->jobs.first;
+    assert(head);
+    c->solo = true;
+    if (!head->next)
+        return true;
+    preempt(c, head);
+    return false;
+}
+
+static bool may_be_preempted(const struct db_job *head)
+{
+    return head->spec.yields && head->state == JOB_SENT &&
+           (!head->attempt.delivered || head->ops.on_again);
+}
+
+static void on_stuck(void *arg)
+{
+    struct conn *c = arg;
+    struct db_job *head = c->jobs.first;
+    const struct sched_policy policy = policy_of(c);
+    uint64_t limit = sched_stuck_after_us(&policy), ran = now_of(c) - c->head_us;
+    if (c->state != CONN_UP || c->jobs.n < 2)
+        return;
+    const struct sched_stuck view = {.depth = c->jobs.n,
+                                     .head_age_us = ran,
+                                     .head_preemptible = may_be_preempted(head),
+                                     .head_preempted = head->stop != STOP_NONE,
+                                     .room_elsewhere = c->ops->room_elsewhere(c->owner, c)};
+    switch (sched_relief(&policy, &view)) {
+    case RELIEF_PREEMPT: preempt(c, head); break;
+    case RELIEF_DISPERSE: disperse(c); break;
+    case RELIEF_NONE: break;
+    }
+    loop_timer_set(&c->stuck, ran < limit ? limit - ran : limit);
 }
 
 /* ---- reading ---- */
@@ -240,7 +253,7 @@ static void on_read_later(void *arg)
 
 void conn_read_later(struct conn *c)
 {
-    loop_defer(loop_of(c), LOOP_COMPLETE, &c->read_task);
+    loop_defer(c->env->loop, LOOP_COMPLETE, &c->read_task);
 }
 
 void conn_set_paused(struct conn *c, bool paused)
@@ -257,11 +270,12 @@ void conn_set_paused(struct conn *c, bool paused)
 void conn_became_idle(struct conn *c)
 {
     if (c->jobs.n == 0) {
-        c->idle_us = loop_now_us(loop_of(c));
+        c->idle_us = now_of(c);
         if (c->retire && !c->cancel && c->steps_n == 0) {
-            struct db_pool *pool = c->pool;
+            const struct conn_ops *ops = c->ops;
+            void *owner = c->owner;
             conn_close(c);
-            pool_pump_later(pool);
+            ops->room(owner);
             return;
         }
         if (conn_needs_front(c))
@@ -269,17 +283,10 @@ void conn_became_idle(struct conn *c)
     }
     if (c->n_placed) /* a COPY waits for the pipeline to be empty */
         flush_later(c);
-    if (c->pool->waiting.n || c->pool->pools->draining)
-        pool_pump_later(c->pool);
+    c->ops->room(c->owner);
 }
 
 /* ---- cancelling ---- */
-
-static bool is_to_stop(const struct db_job *j)
-{
-    return j && j->state == JOB_SENT && !j->ghost &&
-           (j->cancelled || j->timed_out || j->refused || j->thrown);
-}
 
 /* A signal that reaches PostgreSQL between two statements of a group is thrown away by it: while
  * the head still runs, say it again. */
@@ -287,11 +294,11 @@ static void on_again(void *arg)
 {
     struct conn *c = arg;
     struct db_job *head = c->jobs.first;
-    bool in_vain = c->stop_us && loop_now_us(loop_of(c)) - c->stop_us > CONN_CANCEL_MAX_US;
+    bool in_vain = c->stop_us && now_of(c) - c->stop_us > CONN_CANCEL_MAX_US;
     if (c->state != CONN_UP)
         return;
-    if (in_vain && head && !head->cancelled && !head->timed_out && !head->refused) {
-        head->thrown = false; /* somebody wants its result: it goes on to its end */
+    if (in_vain && head && head->stop == STOP_PREEMPTED) {
+        head->stop = STOP_NONE; /* its caller wants the result: it goes on to its end */
         c->stop_us = 0;
     } else if (in_vain) {
         conn_break(c, "the running statement could not be cancelled");
@@ -304,16 +311,16 @@ static void on_cancelled(void *arg)
 {
     struct conn *c = arg;
     c->cancel = NULL;
-    if (is_to_stop(c->jobs.first))
+    if (c->jobs.first && job_is_to_stop(c->jobs.first))
         loop_timer_set(&c->again, CONN_CANCEL_AGAIN_US);
     conn_became_idle(c);
 }
 
-/* Only the head is ever cancelled: what stands behind waits for its turn and is cancelled then.
- * Whoever else is hit by it is sent again. */
+/* Only the head is ever cancelled: what stands behind waits for its turn and is cancelled then. A
+ * job that is hit by another's cancel is sent again. */
 void conn_stop_head(struct conn *c)
 {
-    if (!is_to_stop(c->jobs.first)) {
+    if (!c->jobs.first || !job_is_to_stop(c->jobs.first)) {
         c->stop_us = 0;
         return;
     }
@@ -321,15 +328,15 @@ void conn_stop_head(struct conn *c)
         return; /* on_cancelled sees to it */
     if (c->steps_n && !conn_head(c)->job)
         return; /* a reset still runs before it, which must not be hit: its Sync asks again */
-    c->cancel_us = loop_now_us(loop_of(c));
+    c->cancel_us = now_of(c);
     if (!c->stop_us)
         c->stop_us = c->cancel_us;
-    c->cancel = cancel_start(loop_of(c), c->pool->pools->helpers, c->pg, on_cancelled, c);
+    c->cancel = cancel_start(c->env->loop, c->env->helpers, c->pg, on_cancelled, c);
     if (!c->cancel)
         loop_timer_set(&c->again, CONN_CANCEL_AGAIN_US);
-    c->pool->stats.cancels++;
+    c->env->stats->cancels++;
     for (struct db_job *j = c->jobs.first; j; j = j->next)
-        j->hit = j->hit || j->state == JOB_SENT;
+        j->attempt.hit = j->attempt.hit || j->state == JOB_SENT;
     /* A paused stream must be read to its end before the connection can be used again. */
     conn_set_paused(c, false);
     conn_unpark(c, false);
@@ -337,37 +344,42 @@ void conn_stop_head(struct conn *c)
 
 /* ---- up and down ---- */
 
+static uint64_t lifetime_of(const struct conn *c)
+{
+    uint64_t lifetime = c->env->conf->db_pool_max_lifetime_us;
+    /* Up to a tenth less, so that they do not all end together. */
+    return lifetime ? lifetime - c->jitter % (lifetime / 10 + 1) : 0;
+}
+
 static void on_up(void *arg)
 {
     struct conn *c = arg;
-    struct db_pool *pool = c->pool;
-    const struct conf *conf = pool->pools->conf;
+    struct conn_env *env = c->env;
     c->pg = session_pg(c->session);
     c->utf8 = PQclientEncoding(c->pg);
     const char *conforming = PQparameterStatus(c->pg, "standard_conforming_strings");
-    pool->strings_known = true;
-    pool->backslash_escapes = conforming && strcmp(conforming, "off") == 0;
+    env->strings_known = true;
+    env->backslash_escapes = conforming && strcmp(conforming, "off") == 0;
     if (!PQenterPipelineMode(c->pg)) {
         conn_break(c, "cannot enter pipeline mode");
         return;
     }
     c->state = CONN_UP;
-    c->up_us = c->idle_us = c->head_us = loop_now_us(loop_of(c));
-    if (pool->prepared && conf->db_statement_cache)
-        c->cache = stmt_cache_new(conf->db_statement_cache);
-    uint64_t lifetime = conf->db_pool_max_lifetime_us;
-    if (lifetime) /* a tenth of jitter, so that they do not all end together */
-        c->expire_us = c->up_us + lifetime - pools_jitter(pool->pools, lifetime / 10);
-    pool_conn_up(c);
+    c->up_us = c->idle_us = c->head_us = now_of(c);
+    if (env->prepared && env->conf->db_statement_cache)
+        c->cache = stmt_cache_new(env->conf->db_statement_cache);
+    uint64_t lifetime = lifetime_of(c);
+    c->expire_us = lifetime ? c->up_us + lifetime : 0;
+    c->ops->up(c->owner, c);
 }
 
 static void on_down(void *arg, const struct db_error *why)
 {
     struct conn *c = arg;
     if (c->state == CONN_CONNECTING)
-        pool_conn_failed(c, why);
+        c->ops->failed(c->owner, c, why);
     else if (c->state == CONN_UP)
-        pool_conn_lost(c, why);
+        c->ops->lost(c->owner, c, why);
 }
 
 void conn_break(struct conn *c, const char *why)
@@ -378,25 +390,48 @@ void conn_break(struct conn *c, const char *why)
     db_failure_fini(&f);
 }
 
-struct conn *conn_open(struct db_pool *pool)
+/* A FATAL of PostgreSQL's own ends the session at the job it names: what stands behind it was never
+ * run. */
+struct db_job *conn_take_job(struct conn *c)
+{
+    struct db_job *j = c->jobs.first;
+    if (!j)
+        return NULL;
+    bool behind = c->death == DEATH_IN_OWN && j != c->death_job;
+    if (c->death_job == j)
+        c->death = DEATH_IN_OWN;
+    job_list_remove(j);
+    if (j->state == JOB_PLACED)
+        c->n_placed--;
+    else if (behind && j->attempt.fate == FATE_RUNNING)
+        j->attempt.fate = FATE_NOT_RUN;
+    else
+        j->attempt.fate = outcome_after_loss(j->attempt.fate);
+    return j;
+}
+
+struct conn *conn_open(struct conn_env *env, const struct conn_ops *ops, void *owner,
+                       uint64_t jitter)
 {
     struct conn *c = xcalloc(1, sizeof *c);
-    const struct conf *conf = pool->pools->conf;
-    c->pool = pool;
+    c->env = env;
+    c->ops = ops;
+    c->owner = owner;
+    c->jitter = jitter;
     c->flush_task = LOOP_TASK(on_flush, c);
     c->read_task = LOOP_TASK(on_read_later, c);
-    loop_timer_init(&c->stuck, pool->pools->loop, on_stuck, c);
-    loop_timer_init(&c->again, pool->pools->loop, on_again, c);
-    struct session_spec spec = {.uri = pool->uri,
-                                .user = pool->user,
-                                .password = pool->password,
-                                .database = pool->database,
-                                .options = pool->prepared ? pool->options : NULL,
-                                .application_name = pool->application_name,
-                                .logins = pool->pools->logins,
-                                .client_login = pool->login,
-                                .connect_timeout_us = conf->db_connect_timeout_us};
-    c->session = session_start(pool->pools->loop, pool->pools->helpers, &spec, &session_ops, c);
+    loop_timer_init(&c->stuck, env->loop, on_stuck, c);
+    loop_timer_init(&c->again, env->loop, on_again, c);
+    struct session_spec spec = {.uri = env->uri,
+                                .user = env->user,
+                                .password = env->password,
+                                .database = env->database,
+                                .options = env->prepared ? env->options : NULL,
+                                .application_name = env->application_name,
+                                .logins = env->logins,
+                                .client_login = env->client_login,
+                                .connect_timeout_us = env->conf->db_connect_timeout_us};
+    c->session = session_start(env->loop, env->helpers, &spec, &session_ops, c);
     return c;
 }
 
@@ -414,7 +449,7 @@ static void destroy(void *p)
 void conn_close(struct conn *c)
 {
     assert(c->state != CONN_CLOSED && c->jobs.n == 0);
-    pool_conn_gone(c);
+    c->ops->gone(c->owner, c);
     c->state = CONN_CLOSED;
     conn_unpark(c, false);
     cancel_forget(c->cancel);
@@ -424,5 +459,5 @@ void conn_close(struct conn *c)
     loop_undefer(&c->flush_task);
     loop_undefer(&c->read_task);
     session_close(c->session);
-    loop_free_later(loop_of(c), destroy, c);
+    loop_free_later(c->env->loop, destroy, c);
 }

@@ -3,9 +3,10 @@
  * PQgetResult is called only while PQisBusy is 0, so it never waits. Every command gives its
  * results and then one NULL; a Sync gives one result and no NULL. Results of a shared job are kept
  * until its Sync, because it may have to be sent again; those of an exclusive one go on at once. */
-#include "db/private.h"
+#include "db/conn.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "util/xalloc.h"
@@ -27,98 +28,69 @@ static void pop_step(struct conn *c)
     conn_arm_head(c);
 }
 
+/* Statements parsed before are to be parsed again. */
+static void conn_schema_changed(const struct conn *c)
+{
+    atomic_fetch_add(c->env->schema, 1);
+}
+
 /* ---- the end of a job ---- */
 
-/* Before a second try: what was delivered of the first is taken back. */
-static bool take_back(struct db_job *j)
+static void send_again(struct conn *c, struct db_job *j)
 {
-    return !j->delivered || (j->ops.on_again && j->ops.on_again(j->arg));
-}
-
-/* A second try, unseen: after a cancel that was meant for a neighbour or made room for those
- * behind, or when the server did not know a prepared name or could not go on using its plan. */
-static bool try_again(struct conn *c, struct db_job *j)
-{
-    bool stopped = j->spec.travel == DB_SHARED && strcmp(j->failure.error.code, "57014") == 0;
-    bool thrown = stopped && j->thrown;
-    bool hit = stopped && j->hit && j->hits < JOB_HITS_MAX;
-    bool stale = j->stale_name && !j->unprepared;
-    if (j->cancelled || j->timed_out || (j->refused && !thrown) || !(thrown || hit || stale) ||
-        !take_back(j))
-        return false;
-    if (thrown) {
-        if (j->key)
-            pace_slow(c->pool->pace, j->key);
-        j->alone = true;
-        c->need_reset = true; /* locks of its session would stand in its own way */
-    } else if (hit) {
-        j->hits++; /* each of them another cancel of another job */
-    } else {
-        j->unprepared = true;
+    if (j->stop == STOP_PREEMPTED) {
+        if (j->cost_key)
+            pace_slow(c->env->costs, j->cost_key);
+        c->debts |= DEBT_RESET; /* locks of its session would stand in its own way */
+        j->stop = STOP_NONE;
     }
-    c->pool->stats.resends++;
-    job_forget_try(j);
-    job_list_remove(j);
-    pool_requeue(j);
-    return true;
+    c->env->stats->resends++;
+    job_reset_attempt(j);
+    c->ops->requeue(c->owner, j);
 }
 
-/* What it wrote is committed, but its rows are lost: that is neither success nor a roll-back. */
-static void end_unreadable(struct db_job *j)
+void conn_settle(struct conn *c, struct db_job *j)
 {
-    static const char why[] = "client_encoding was changed: the result cannot be given as UTF-8";
-    if (j->spec.can_write)
-        job_fail(j, "08007", "the outcome is not known: it may have been committed", why);
+    enum verdict verdict = job_verdict(j);
+    j->conn = NULL;
+    if (verdict == VERDICT_AGAIN)
+        send_again(c, j);
     else
-        job_fail(j, "0A000", why, NULL);
-    job_end(j, j->spec.can_write ? DB_UNKNOWN : DB_FAILED);
+        job_conclude(j, verdict, NULL, false);
 }
 
-static void end_job(struct db_job *j)
-{
-    if (j->cancelled) {
-        job_drop(j);
-        return;
-    }
-    if (j->unreadable && !j->failing) {
-        end_unreadable(j);
-        return;
-    }
-    if (j->refused && !j->failing)
-        job_fail(j, "57014", "canceling statement due to user request", NULL);
-    if (!j->failing) {
-        job_end(j, DB_DONE);
-        return;
-    }
-    bool deadline = j->timed_out && strcmp(j->failure.error.code, "57014") == 0;
-    job_end(j, deadline ? DB_TIMED_OUT : DB_FAILED);
-}
-
-static void on_job_sync(struct conn *c, struct db_job *j)
+/* What its end leaves on the connection. */
+static void note_session(struct conn *c, struct db_job *j)
 {
     /* With more groups behind libpq says ACTIVE, whatever this one left: nothing, being shared. */
     PGTransactionStatusType tx = PQtransactionStatus(c->pg);
     if (tx != PQTRANS_IDLE && (tx != PQTRANS_ACTIVE || j->spec.travel == DB_EXCLUSIVE)) {
-        c->need_rollback = true;
-        j->left_transaction = !j->failing && !j->spec.in_transaction;
+        c->debts |= DEBT_ROLLBACK;
+        j->attempt.left_transaction = !job_has_failed(j) && !j->spec.in_transaction;
     }
+    if (!job_has_failed(j))
+        j->attempt.fate = FATE_COMMITTED;
     /* PostgreSQL reports a change just before ReadyForQuery, behind the rows. */
     if (PQclientEncoding(c->pg) != c->utf8) {
-        c->need_reset = true;
-        j->unreadable = j->rows;
+        c->debts |= DEBT_RESET;
+        if (j->attempt.fate == FATE_COMMITTED && j->attempt.gave_rows)
+            j->attempt.fate = FATE_UNREADABLE;
     }
+    if (j->attempt.alters || (j->suspects_names && !job_has_failed(j)))
+        conn_schema_changed(c);
+}
+
+static void on_job_sync(struct conn *c, struct db_job *j)
+{
     assert(j == c->jobs.first);
+    note_session(c, j);
     job_list_remove(j);
-    if (j->alters || (j->suspect && !j->failing))
-        pools_schema_changed(c->pool->pools);
-    if (j->key && !j->failing && !j->cancelled && c->n_ended < CONN_ENDED_MAX)
-        c->ended[c->n_ended++] = j->key;
-    c->head_us = loop_now_us(c->pool->pools->loop);
+    if (j->cost_key && !job_has_failed(j) && !job_is_silent(j) && c->n_ended < CONN_ENDED_MAX)
+        c->ended[c->n_ended++] = j->cost_key;
+    c->head_us = loop_now_us(c->env->loop);
     if (c->jobs.n == 0)
         c->solo = false;
-    j->conn = NULL;
-    if (!(j->failing && try_again(c, j)))
-        end_job(j);
+    conn_settle(c, j);
     if (c->state == CONN_UP)
         conn_stop_head(c);
 }
@@ -141,38 +113,50 @@ static bool is_suspect(const PGresult *res, const char *code)
            (strncmp(code, "22", 2) == 0 && where && strstr(where, "portal parameter $"));
 }
 
-static void suspect_name(struct conn *c, struct db_job *j, struct stmt_entry *e)
+/* True: another attempt without names will tell. */
+static bool suspect_name(struct conn *c, struct db_job *j, struct stmt_entry *e)
 {
     if (!e || e->state != STMT_READY)
-        return;
-    if (j->delivered)
-        stmt_cache_remove(c->cache, e, true); /* no second try will tell */
-    j->stale_name = j->suspect = true;
+        return false;
+    if (j->attempt.delivered)
+        stmt_cache_remove(c->cache, e, true);
+    j->suspects_names = true;
+    return true;
 }
 
 /* Did the statement fail because of its name? Then the name is dropped here. */
-static void check_name(struct conn *c, struct db_job *j, size_t i, const PGresult *res)
+static bool is_stmt_name_to_blame(struct conn *c, struct db_job *j, size_t i, const PGresult *res)
 {
     const char *code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
     const struct db_stmt *st = &j->spec.stmts[i];
-    bool unknown = code && strcmp(code, "26000") == 0;
-    bool stale = code && is_stale_plan(res, code);
-    if (!code || j->cancelled || !c->cache || !st->prepare || j->unprepared ||
-        !(unknown || stale || is_suspect(res, code)))
-        return;
+    bool unknown = strcmp(code, "26000") == 0, stale = is_stale_plan(res, code);
+    if (!st->prepare || !(unknown || stale || is_suspect(res, code)))
+        return false;
     struct stmt_entry *e =
         stmt_cache_find(c->cache, st->cache_scope, (struct str){st->sql, st->sql_len});
-    if (!unknown && !stale) {
-        suspect_name(c, j, e);
-        return;
-    }
+    if (!unknown && !stale)
+        return suspect_name(c, j, e);
     if (stale)
-        pools_schema_changed(c->pool->pools);
+        conn_schema_changed(c);
     if (e && e->state == STMT_READY)
         stmt_cache_remove(c->cache, e, !unknown);
     if (unknown) /* if one is gone, others are too */
         stmt_cache_forget(c->cache);
-    j->stale_name = true;
+    return true;
+}
+
+static bool is_name_to_blame(struct conn *c, const struct step *s, const PGresult *res)
+{
+    struct db_job *j = s->job;
+    if (job_is_silent(j) || !c->cache || j->unprepared)
+        return false;
+    if (s->kind == STEP_STMT)
+        return is_stmt_name_to_blame(c, j, s->stmt, res);
+    const char *code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    if (s->kind != STEP_SETTING || strcmp(code, "26000") != 0)
+        return false;
+    stmt_cache_forget(c->cache); /* the name of our own set_config */
+    return true;
 }
 
 /* The connection itself broke: libpq made this result, PostgreSQL did not. on_down follows. */
@@ -183,44 +167,41 @@ static bool is_own_error(const PGresult *res)
 
 static void on_error(struct conn *c, struct step *s, const PGresult *res)
 {
-    const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
     struct db_job *j = s->job;
-    if (severity && strcmp(severity, "ERROR") != 0) {
-        c->fatal = true;
-        c->fatal_job = j;
+    struct db_error error;
+    db_error_of_result(&error, res);
+    if (outcome_ends_session(&error)) {
+        c->death = j ? DEATH_IN_JOB : DEATH_IN_OWN;
+        c->death_job = j;
     }
     if (!j) {
         c->retire = true; /* a reset failed: nobody may use it any more */
         return;
     }
-    if (j->failing)
-        return;
-    db_failure_result(&j->failure, res);
-    j->failing = true;
-    j->unclear = s->kind == STEP_END || s->kind == STEP_SYNC;
+    if (j->attempt.fate != FATE_RUNNING)
+        return; /* it has its end already */
+    db_failure_copy(&j->attempt.failure, &error);
     if (s->kind == STEP_PARSE || s->kind == STEP_STMT)
-        j->failed = s->stmt;
-    if (s->kind == STEP_STMT)
-        check_name(c, j, s->stmt, res);
-    else if (s->kind == STEP_SETTING && c->cache && !j->unprepared &&
-             strcmp(j->failure.error.code, "26000") == 0) { /* the name of our own set_config */
-        stmt_cache_forget(c->cache);
-        j->stale_name = true;
-    }
+        j->attempt.failed = s->stmt;
+    const struct outcome_error o = {.error = &error,
+                                    .can_write = j->spec.can_write,
+                                    .at_commit = s->kind == STEP_END || s->kind == STEP_SYNC,
+                                    .stale_name = is_name_to_blame(c, s, res)};
+    j->attempt.fate = outcome_of_error(&o);
 }
 
 static bool hand_over(struct db_job *j, size_t stmt, const PGresult *res)
 {
-    j->delivered = true;
+    j->attempt.delivered = true;
     return j->ops.on_result(j->arg, stmt, (const struct db_result *)(const void *)res) ||
-           j->cancelled;
+           job_is_silent(j);
 }
 
 static void on_rows(struct conn *c, struct step *s, PGresult *res)
 {
     struct db_job *j = s->job;
-    j->rows = j->rows || PQntuples(res) > 0;
-    if (j->cancelled || j->refused || j->failing)
+    j->attempt.gave_rows = j->attempt.gave_rows || PQntuples(res) > 0;
+    if (j->stop >= STOP_REFUSED || job_has_failed(j))
         PQclear(res);
     else if (!conn_park(c, j, s->stmt, res))
         conn_deliver(c, j, s->stmt, res);
@@ -235,14 +216,15 @@ void conn_deliver(struct conn *c, struct db_job *j, size_t stmt, PGresult *res)
         job_hold(j, stmt, res);
         return;
     }
-    for (size_t i = 0; i < j->n_held && more && !j->cancelled; i++)
-        more = hand_over(j, j->held[i].stmt, j->held[i].res);
+    const struct job_attempt *a = &j->attempt;
+    for (size_t i = 0; i < a->n_held && more && !job_is_silent(j); i++)
+        more = hand_over(j, a->held[i].stmt, a->held[i].res);
     job_drop_held(j);
-    if (more && !j->cancelled)
+    if (more && !job_is_silent(j))
         more = hand_over(j, stmt, res);
     PQclear(res);
     if (!more && j->state == JOB_SENT) {
-        j->refused = true;
+        job_stop_for(j, STOP_REFUSED);
         if (c->state == CONN_UP)
             conn_stop_head(c);
     }
@@ -262,7 +244,7 @@ static bool may_alter(const char *tag)
 static void check_tag(struct conn *c, struct db_job *j, PGresult *res)
 {
     const char *tag = PQcmdStatus(res);
-    j->alters = j->alters || may_alter(tag);
+    j->attempt.alters = j->attempt.alters || may_alter(tag);
     if (c->cache && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0))
         stmt_cache_forget(c->cache);
 }
@@ -285,8 +267,8 @@ static void on_answer(struct conn *c, struct step *s, const PGresult *res)
         stmt_cache_ready(c->cache, s->entry);
     else if (s->kind == STEP_NAMES)
         on_names(c, res);
-    else if (s->kind == STEP_END && !s->job->failing)
-        s->job->committed = true;
+    else if (s->kind == STEP_END && s->job->attempt.fate == FATE_RUNNING)
+        s->job->attempt.fate = FATE_COMMITTED;
     s->entry = NULL;
 }
 
@@ -302,8 +284,8 @@ static void on_lost_step(struct conn *c, struct step *s)
 
 static void on_copy(struct conn *c, struct step *s)
 {
-    if (s->job && !s->job->failing)
-        job_fail(s->job, "57014", COPY_MESSAGE, NULL);
+    if (s->job && s->job->attempt.fate == FATE_RUNNING)
+        job_fail(s->job, FATE_FAILED, "57014", COPY_MESSAGE);
     conn_break(c, COPY_MESSAGE);
 }
 
@@ -361,7 +343,7 @@ static void note_pace(struct conn *c, uint64_t now_us)
     if (!c->n_ended)
         return;
     for (size_t i = 0; i < c->n_ended; i++)
-        pace_note(c->pool->pace, c->ended[i], each);
+        pace_note(c->env->costs, c->ended[i], each);
     c->n_ended = 0;
     c->work_us = now_us;
 }
@@ -410,6 +392,6 @@ void conn_on_notice(struct conn *c, const PGresult *res)
         j = c->jobs.first;
     else if (s && s->kind != STEP_STMT && s->kind != STEP_PARSE)
         j = NULL;
-    if (j && !j->cancelled)
+    if (j && !job_is_silent(j))
         job_notice(j, s ? s->stmt : 0, res);
 }

@@ -4,9 +4,10 @@
  * A group is what stands between two Syncs. Before a job's own group may stand a front group: the
  * ROLLBACK, the reset and the closing of names that earlier jobs made necessary. It has a Sync of
  * its own, because VACUUM and its like must be alone. */
-#include "db/private.h"
+#include "db/conn.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -56,7 +57,7 @@ static bool send_sync(struct conn *c, struct db_job *j)
 
 bool conn_needs_front(const struct conn *c)
 {
-    return c->need_rollback || c->need_reset || c->n_user_names > 0 ||
+    return (c->debts & (DEBT_ROLLBACK | DEBT_RESET)) || c->n_user_names > 0 ||
            (c->cache && stmt_cache_has_dead(c->cache));
 }
 
@@ -65,13 +66,13 @@ static bool send_reset(struct conn *c)
     bool sent = true;
     for (size_t i = 0; sent && i < sizeof reset_texts / sizeof *reset_texts; i++)
         sent = send_plain(c, STEP_OWN, NULL, reset_texts[i]);
-    if (sent && c->need_names) {
+    if (sent && (c->debts & DEBT_NAMES)) {
         sent = send_plain(c, STEP_NAMES, NULL,
                           "SELECT name FROM pg_catalog.pg_prepared_statements WHERE from_sql");
         c->names_pending = true;
     }
-    c->pool->stats.resets++;
-    c->need_reset = c->need_names = false;
+    c->env->stats->resets++;
+    c->debts &= ~(unsigned)(DEBT_RESET | DEBT_NAMES);
     c->since_reset = 0;
     return sent;
 }
@@ -105,10 +106,10 @@ bool conn_send_front(struct conn *c)
 {
     char name[STMT_NAME_MAX];
     bool sent = true;
-    if (c->need_rollback)
+    if (c->debts & DEBT_ROLLBACK)
         sent = send_plain(c, STEP_OWN, NULL, "ROLLBACK");
-    c->need_rollback = false;
-    if (sent && c->need_reset)
+    c->debts &= ~(unsigned)DEBT_ROLLBACK;
+    if (sent && (c->debts & DEBT_RESET))
         sent = send_reset(c);
     if (sent && c->n_user_names)
         sent = send_user_names(c);
@@ -119,10 +120,10 @@ bool conn_send_front(struct conn *c)
 
 /* A text is prepared when it comes for the second time: those that carry their values in themselves
  * come once, and would drive out the others and cost a DEALLOCATE each. */
-static bool seen_before(struct db_pool *p, struct str scope, struct str text)
+static bool seen_before(struct conn_env *env, struct str scope, struct str text)
 {
     uint64_t hash = stmt_scoped_hash(scope, text);
-    uint32_t tag = (uint32_t)(hash >> 32) | 1, *at = &p->seen[hash % POOL_SEEN];
+    uint32_t tag = (uint32_t)(hash >> 32) | 1, *at = &env->seen[hash % CONN_SEEN];
     bool seen = *at == tag;
     *at = tag;
     return seen;
@@ -138,9 +139,8 @@ static bool seen_before(struct db_pool *p, struct str scope, struct str text)
 
 static bool is_outdated(const struct conn *c, const struct stmt_entry *e)
 {
-    const struct db_pools *pools = c->pool->pools;
-    return e->state == STMT_READY && (e->schema != pools_schema(pools) ||
-                                      loop_now_us(pools->loop) - e->born_us > STMT_AGE_US);
+    return e->state == STMT_READY && (e->schema != atomic_load(c->env->schema) ||
+                                      loop_now_us(c->env->loop) - e->born_us > STMT_AGE_US);
 }
 
 /* The name under which this statement may be executed, or NULL: send the text. *parse: a Parse has
@@ -160,13 +160,13 @@ static struct stmt_entry *named(struct conn *c, struct db_job *j, const struct d
         stmt_cache_remove(c->cache, e, true);
         e = NULL;
     }
-    if (!e && (seen_before(c->pool, st->cache_scope, text) || outdated)) {
+    if (!e && (seen_before(c->env, st->cache_scope, text) || outdated)) {
         e = stmt_cache_add(c->cache, st->cache_scope, text);
         *parse = e != NULL;
     }
     if (*parse) {
-        e->schema = pools_schema(c->pool->pools);
-        e->born_us = loop_now_us(c->pool->pools->loop);
+        e->schema = atomic_load(c->env->schema);
+        e->born_us = loop_now_us(c->env->loop);
     }
     return e;
 }
@@ -244,7 +244,7 @@ static bool send_application_name(struct conn *c, struct db_job *j, bool local)
         return false;
     if (local)
         return true;
-    c->need_reset = true;
+    c->debts |= DEBT_RESET;
     return send_sync(c, NULL);
 }
 
@@ -252,7 +252,7 @@ static bool send_application_name(struct conn *c, struct db_job *j, bool local)
  * "--name=value", for the transaction of this group. Where there is none they cannot be had. */
 static bool send_options(struct conn *c, struct db_job *j)
 {
-    char *options = xstrdup(c->pool->options), *rest = options, *word;
+    char *options = xstrdup(c->env->options), *rest = options, *word;
     bool sent = true;
     while (sent && (word = strsep(&rest, " "))) {
         if (strcmp(word, "-c") == 0 && rest)
@@ -286,11 +286,10 @@ static bool send_end(struct conn *c, struct db_job *j)
 static void note_traces(struct conn *c, const struct db_job *j)
 {
     if (j->spec.leaves_state) {
-        c->need_reset = true;
-        c->need_names = c->need_names || j->may_prepare;
+        c->debts |= j->may_prepare ? DEBT_RESET | DEBT_NAMES : DEBT_RESET;
     } else if ((j->spec.travel == DB_EXCLUSIVE || j->spec.foreign) &&
                ++c->since_reset >= CONN_RESET_EVERY) {
-        c->need_reset = c->need_names = true;
+        c->debts |= DEBT_RESET | DEBT_NAMES;
     }
 }
 
@@ -304,7 +303,7 @@ static bool is_transaction(const struct db_job_spec *s)
 static bool send_settings(struct conn *c, struct db_job *j)
 {
     const struct db_job_spec *s = &j->spec;
-    bool named = s->application_name.n > 0, options = !c->pool->prepared && c->pool->options;
+    bool named = s->application_name.n > 0, options = !c->env->prepared && c->env->options;
     bool local = (named || options) && is_transaction(s);
     bool sent = !s->in_transaction || send_begin(c, j);
     if (sent && named)

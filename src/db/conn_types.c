@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "db/private.h"
+#include "db/conn.h"
 #include "util/xalloc.h"
 
 #define TYPES_ASKED_MAX 256             /* in one query */
@@ -26,7 +26,8 @@ static const char question[] =
 struct type_query {
     struct conn *conn; /* NULL: nobody waits any more */
     struct db_types *types;
-    struct db_pool *pool;
+    const struct conn_ops *ops;
+    void *owner;
     struct db_stmt stmt;
     struct buf oids;
     const char *values[1];
@@ -90,7 +91,7 @@ static void on_asked(void *arg, const struct db_outcome *o)
 {
     struct type_query *q = arg;
     struct conn *c = q->conn;
-    q->pool->extra--;
+    q->ops->asked(q->owner);
     buf_clear(&q->oids);
     if (c && o->end == DB_DONE && ++q->round < TYPES_ROUNDS_MAX &&
         list_unknown(q->types, c->parked, &q->oids) && !buf_broken(&q->oids)) {
@@ -113,8 +114,7 @@ static void ask(struct type_query *q)
                                .prepare = true};
     struct db_job_spec spec = {
         .stmts = &q->stmt, .n = 1, .travel = DB_SHARED, .timeout_us = TYPES_PATIENCE_US};
-    q->pool->extra++;
-    pool_submit_first(q->pool, &spec, &ops, q);
+    q->ops->ask(q->owner, &spec, &ops, q);
 }
 
 static void apply_pause(struct conn *c)
@@ -124,18 +124,19 @@ static void apply_pause(struct conn *c)
 
 bool conn_park(struct conn *c, struct db_job *j, size_t stmt, PGresult *res)
 {
-    if (!j->spec.need_types || j->types_of == stmt + 1)
+    if (!j->spec.need_types || j->attempt.types_of == stmt + 1)
         return false;
-    j->types_of = stmt + 1; /* once for each statement, not for each row */
+    j->attempt.types_of = stmt + 1; /* once for each statement, not for each row */
     struct type_query *q = xcalloc(1, sizeof *q);
     buf_init(&q->oids, 16 * TYPES_ASKED_MAX);
-    if (!list_unknown(c->pool->types, res, &q->oids) || buf_broken(&q->oids)) {
+    if (!list_unknown(c->env->types, res, &q->oids) || buf_broken(&q->oids)) {
         query_free(q);
         return false;
     }
     q->conn = c;
-    q->pool = c->pool;
-    q->types = c->pool->types;
+    q->ops = c->ops;
+    q->owner = c->owner;
+    q->types = c->env->types;
     c->parked = res;
     c->parked_stmt = stmt;
     c->type_query = q;

@@ -1,17 +1,11 @@
 /* copy: COPY FROM STDIN and TO STDOUT for one exclusive job.
  *
  * libpq knows no COPY in pipeline mode, so the connection leaves it (when all earlier results are
- * in) and comes back at the end. States of the job, in order:
- *   COPY_BEGIN   BEGIN was sent (only with in_transaction)
- *   COPY_NAME    application_name was sent (only where the job has one; the reset takes it away)
- *   COPY_START   the COPY was sent, its first answer is to come
- *   COPY_IN      the caller puts data; COPY_OUT: PostgreSQL does
- *   COPY_END     the data is over, the result is to come
- *   COPY_COMMIT  COMMIT or ROLLBACK was sent */
+ * in) and comes back at the end. Its states are enum copy_state. Private to src/db. */
 #include <assert.h>
 #include <stdio.h>
 
-#include "db/private.h"
+#include "db/conn.h"
 
 static bool send_text(struct conn *c, const char *sql)
 {
@@ -20,13 +14,13 @@ static bool send_text(struct conn *c, const char *sql)
 
 static bool send_copy(struct conn *c, struct db_job *j)
 {
-    j->copy_state = COPY_START;
+    j->copy.state = COPY_START;
     return send_text(c, j->spec.stmts[0].sql);
 }
 
 static bool send_begin(struct conn *c, struct db_job *j)
 {
-    j->copy_state = COPY_BEGIN;
+    j->copy.state = COPY_BEGIN;
     return send_text(c, j->spec.read_only ? "BEGIN READ ONLY" : "BEGIN");
 }
 
@@ -35,8 +29,8 @@ static bool send_name(struct conn *c, struct db_job *j)
     char name[64]; /* NAMEDATALEN: PostgreSQL cuts it there */
     const char *values[1] = {name};
     snprintf(name, sizeof name, "%.*s", STR_ARG(j->spec.application_name));
-    j->copy_state = COPY_NAME;
-    c->need_reset = true;
+    j->copy.state = COPY_NAME;
+    c->debts |= DEBT_RESET;
     return PQsendQueryParams(c->pg, "SELECT pg_catalog.set_config('application_name',$1,false)", 1,
                              NULL, values, NULL, NULL, 0) == 1;
 }
@@ -62,7 +56,9 @@ bool copy_begin(struct conn *c, struct db_job *j)
     c->n_placed--;
     c->head_us = job_now(j);
     j->state = JOB_SENT;
-    c->need_reset = c->need_reset || j->spec.leaves_state;
+    j->attempt.fate = FATE_RUNNING;
+    if (j->spec.leaves_state)
+        c->debts |= DEBT_RESET;
     bool sent = j->spec.in_transaction ? send_begin(c, j) : send_name_or_copy(c, j);
     session_flush(c->session);
     return sent;
@@ -71,7 +67,7 @@ bool copy_begin(struct conn *c, struct db_job *j)
 static void finish_copy(struct conn *c, struct db_job *j)
 {
     if (PQtransactionStatus(c->pg) != PQTRANS_IDLE)
-        c->need_rollback = true;
+        c->debts |= DEBT_ROLLBACK;
     c->copying = false;
     if (!PQenterPipelineMode(c->pg)) {
         conn_break(c, "cannot enter pipeline mode");
@@ -80,24 +76,20 @@ static void finish_copy(struct conn *c, struct db_job *j)
     job_list_remove(j);
     c->solo = false;
     c->stop_us = 0;
-    j->conn = NULL;
-    if (j->cancelled)
-        job_drop(j);
-    else if (!j->failing)
-        job_end(j, DB_DONE);
-    else
-        job_end(j, j->timed_out ? DB_TIMED_OUT : DB_FAILED);
+    if (!job_has_failed(j))
+        j->attempt.fate = FATE_COMMITTED;
+    conn_settle(c, j);
 }
 
 /* A command ended (its NULL came): on to the next one. False: all is over. */
 static bool next_command(struct conn *c, struct db_job *j)
 {
-    bool failed = j->failing || j->cancelled;
-    if ((j->copy_state == COPY_BEGIN || j->copy_state == COPY_NAME) && !failed) {
-        if (!(j->copy_state == COPY_BEGIN ? send_name_or_copy(c, j) : send_copy(c, j)))
+    bool failed = job_has_failed(j) || job_is_silent(j);
+    if ((j->copy.state == COPY_BEGIN || j->copy.state == COPY_NAME) && !failed) {
+        if (!(j->copy.state == COPY_BEGIN ? send_name_or_copy(c, j) : send_copy(c, j)))
             conn_break(c, PQerrorMessage(c->pg));
-    } else if (j->copy_state != COPY_COMMIT && j->spec.in_transaction) {
-        j->copy_state = COPY_COMMIT;
+    } else if (j->copy.state != COPY_COMMIT && j->spec.in_transaction) {
+        j->copy.state = COPY_COMMIT;
         if (!send_text(c, failed || j->spec.rollback ? "ROLLBACK" : "COMMIT"))
             conn_break(c, PQerrorMessage(c->pg));
     } else {
@@ -110,53 +102,65 @@ static bool next_command(struct conn *c, struct db_job *j)
 
 static void announce(struct db_job *j)
 {
-    if (!j->cancelled && !j->copy_ended && j->copy_ops.on_ready)
+    if (!job_is_silent(j) && !j->copy.ended && j->copy_ops.on_ready)
         j->copy_ops.on_ready(j->arg);
 }
 
 static void stop_in(struct conn *c, struct db_job *j, const char *why)
 {
-    j->copy_ended = true;
-    j->copy_state = COPY_END;
+    j->copy.ended = true;
+    j->copy.state = COPY_END;
     if (PQputCopyEnd(c->pg, why) < 0)
         conn_break(c, PQerrorMessage(c->pg));
     else
         session_flush(c->session);
 }
 
+static void on_copy_error(struct conn *c, struct db_job *j, const PGresult *res)
+{
+    struct db_error error;
+    if (j->attempt.fate != FATE_RUNNING || !PQresultErrorField(res, PG_DIAG_SQLSTATE))
+        return;
+    db_error_of_result(&error, res);
+    if (outcome_ends_session(&error)) {
+        c->death = DEATH_IN_JOB;
+        c->death_job = j;
+    }
+    db_failure_copy(&j->attempt.failure, &error);
+    j->attempt.failed = 0;
+    const struct outcome_error o = {
+        .error = &error, .can_write = j->spec.can_write, .at_commit = j->copy.state == COPY_COMMIT};
+    j->attempt.fate = outcome_of_error(&o);
+}
+
 static void on_copy_result(struct conn *c, struct db_job *j, PGresult *res)
 {
     switch ((int)PQresultStatus(res)) {
     case PGRES_COPY_IN:
-        j->copy_state = COPY_IN;
-        if (j->cancelled || j->timed_out)
+        j->copy.state = COPY_IN;
+        if (j->stop != STOP_NONE)
             stop_in(c, j, "canceled");
         else
             announce(j);
         break;
-    case PGRES_COPY_OUT: j->copy_state = COPY_OUT; break;
+    case PGRES_COPY_OUT: j->copy.state = COPY_OUT; break;
     case PGRES_COMMAND_OK:
-        if (j->copy_state == COPY_COMMIT)
-            j->committed = !j->failing;
-        else if (j->copy_state == COPY_END)
-            snprintf(j->copy_tag, sizeof j->copy_tag, "%s", PQcmdStatus(res));
-        if (j->copy_state != COPY_START)
+        if (j->copy.state == COPY_COMMIT && !job_has_failed(j))
+            j->attempt.fate = FATE_COMMITTED;
+        else if (j->copy.state == COPY_END)
+            snprintf(j->copy.tag, sizeof j->copy.tag, "%s", PQcmdStatus(res));
+        if (j->copy.state != COPY_START)
             break;
         __attribute__((fallthrough));
     case PGRES_TUPLES_OK:
     case PGRES_EMPTY_QUERY:
-        if (j->copy_state == COPY_NAME)
+        if (j->copy.state == COPY_NAME)
             break;
-        job_fail(j, "42601", "not a COPY FROM STDIN or COPY TO STDOUT statement", NULL);
+        job_fail(j, FATE_FAILED, "42601", "not a COPY FROM STDIN or COPY TO STDOUT statement");
         break;
     default:
-        if (!j->failing && PQresultErrorField(res, PG_DIAG_SQLSTATE)) {
-            db_failure_result(&j->failure, res);
-            j->failing = true;
-            j->failed = 0;
-            j->unclear = j->copy_state == COPY_COMMIT;
-        }
-        j->copy_ended = true;
+        on_copy_error(c, j, res);
+        j->copy.ended = true;
         break;
     }
 }
@@ -168,15 +172,15 @@ static bool read_data(struct conn *c, struct db_job *j)
     int n;
     while (!c->paused && c->state == CONN_UP && (n = PQgetCopyData(c->pg, &data, 1)) != 0) {
         if (n < 0) {
-            j->copy_state = COPY_END;
+            j->copy.state = COPY_END;
             return true;
         }
-        bool more = j->cancelled || j->refused || j->timed_out ||
-                    j->copy_ops.on_data(j->arg, (struct str){data, (size_t)n});
+        bool more =
+            j->stop != STOP_NONE || j->copy_ops.on_data(j->arg, (struct str){data, (size_t)n});
         PQfreemem(data);
         if (!more) {
-            j->refused = true;
-            job_fail(j, "57014", "canceling statement due to user request", NULL);
+            job_stop_for(j, STOP_REFUSED);
+            job_fail(j, FATE_CANCELED, "57014", "canceling statement due to user request");
             conn_stop_head(c);
         }
     }
@@ -187,10 +191,10 @@ void copy_read(struct conn *c)
 {
     while (c->state == CONN_UP && !c->paused && c->copying) {
         struct db_job *j = c->jobs.first;
-        assert(j && j->copy);
-        if (j->copy_state == COPY_IN)
+        assert(j && j->is_copy);
+        if (j->copy.state == COPY_IN)
             return; /* libpq looks at nothing before the data is over */
-        if (j->copy_state == COPY_OUT && !read_data(c, j))
+        if (j->copy.state == COPY_OUT && !read_data(c, j))
             return;
         if (PQisBusy(c->pg))
             return;
@@ -211,10 +215,8 @@ void copy_read(struct conn *c)
 bool copy_stop(struct conn *c)
 {
     struct db_job *j = c->jobs.first;
-    if (!c->copying || !j || j->copy_state != COPY_IN || j->copy_ended)
+    if (!c->copying || !j || j->copy.state != COPY_IN || j->copy.ended)
         return false;
-    if (!j->failing && j->timed_out)
-        job_fail(j, "57014", "canceling statement due to timeout", NULL);
     stop_in(c, j, "canceled");
     return true;
 }
@@ -222,17 +224,17 @@ bool copy_stop(struct conn *c)
 void copy_flushed(struct conn *c)
 {
     struct db_job *j = c->jobs.first;
-    if (!c->copying || !j || !j->copy_full)
+    if (!c->copying || !j || !j->copy.full)
         return;
-    j->copy_full = false;
-    if (j->copy_state == COPY_IN)
+    j->copy.full = false;
+    if (j->copy.state == COPY_IN)
         announce(j);
 }
 
 bool db_copy_put(struct db_job *j, struct str data)
 {
     struct conn *c = j->conn;
-    if (j->state != JOB_SENT || j->copy_state != COPY_IN || j->copy_ended)
+    if (j->state != JOB_SENT || j->copy.state != COPY_IN || j->copy.ended)
         return true; /* its end is on its way: nothing is taken any more */
     while (data.n) { /* libpq counts in int */
         int n = data.n > 1 << 20 ? 1 << 20 : (int)data.n;
@@ -243,12 +245,12 @@ bool db_copy_put(struct db_job *j, struct str data)
         data = str_from(data, (size_t)n);
     }
     session_flush(c->session);
-    j->copy_full = j->conn && session_writing(c->session);
-    return !j->copy_full;
+    j->copy.full = j->conn && session_writing(c->session);
+    return !j->copy.full;
 }
 
 void db_copy_end(struct db_job *j, const char *error)
 {
-    if (j->state == JOB_SENT && j->copy_state == COPY_IN && !j->copy_ended)
+    if (j->state == JOB_SENT && j->copy.state == COPY_IN && !j->copy.ended)
         stop_in(j->conn, j, error);
 }

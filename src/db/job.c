@@ -1,8 +1,9 @@
-#include "db/private.h"
+#include "db/job_int.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
+#include "db/stmt_cache.h"
 #include "util/xalloc.h"
 
 #define FREE_JOBS_MAX 256
@@ -71,8 +72,10 @@ void job_list_replace(struct db_job *j, struct db_job *by)
 
 uint64_t job_now(const struct db_job *j)
 {
-    return loop_now_us(j->pools->loop);
+    return loop_now_us(j->home->loop);
 }
+
+/* ---- life of the struct ---- */
 
 /* Is the word PREPARE anywhere in it? Then names may be left behind, even out of a DO block. */
 static bool mentions_prepare(const struct db_job_spec *spec)
@@ -83,141 +86,137 @@ static bool mentions_prepare(const struct db_job_spec *spec)
     return false;
 }
 
-static struct db_job *take_struct(struct db_pools *pools)
+static struct db_job *take_struct(struct job_home *home)
 {
-    struct db_job *j = pools->free_jobs;
+    struct db_job *j = home->free_jobs;
     if (!j)
         return xmalloc(sizeof *j);
-    pools->free_jobs = j->next;
-    pools->n_free_jobs--;
+    home->free_jobs = j->next;
+    home->n_free_jobs--;
     return j;
 }
 
-struct db_job *job_ghost(const struct db_job *of)
+static void init_attempt(struct db_job *j)
 {
-    struct db_job *j = take_struct(of->pools);
+    struct job_attempt *a = &j->attempt;
+    *a = (struct job_attempt){
+        .failed = j->spec.n, .held = a->held_inline, .held_cap = JOB_HELD_INLINE};
+}
+
+struct db_job *job_placeholder(const struct db_job *of)
+{
+    struct db_job *j = take_struct(of->home);
     *j = (struct db_job){.pool = of->pool,
-                         .pools = of->pools,
+                         .stats = of->stats,
+                         .home = of->home,
                          .conn = of->conn,
                          .spec = of->spec,
                          .state = of->state,
                          .cost_us = of->cost_us,
-                         .ghost = true,
-                         .cancelled = true};
-    j->spec.stmts = NULL; /* the caller's, who may be gone */
-    j->held = j->held_inline;
-    j->held_cap = JOB_HELD_INLINE;
+                         .stop = STOP_MOVED};
+    j->spec.stmts = NULL; /* the caller's, which may be gone */
+    init_attempt(j);
+    j->attempt.fate = of->attempt.fate;
     return j;
 }
 
-/* The pace is that of the last statement: those before it are our own settings. Clients may write
- * values into their texts, so that none comes twice; we do not. */
-static void look_up_pace(struct db_job *j)
+struct db_job *job_new(struct job_home *home, const struct db_job_spec *spec, void *arg)
 {
-    const struct db_job_spec *s = &j->spec;
-    bool kept = s->travel == DB_SHARED && (s->yields || !s->can_write);
-    if (!kept || s->stmts[s->n - 1].sql_len > STMT_CACHE_TEXT_MAX) {
-        j->alone = s->foreign; /* nothing will be known of it */
-        return;
-    }
-    const struct db_stmt *st = &s->stmts[s->n - 1];
-    struct str text = {st->sql, st->sql_len};
-    j->key = (s->foreign ? stmt_shape_hash(text) : stmt_text_hash(text)) | 1;
-    uint32_t pace = pace_us(j->pool->pace, j->key);
-    if (pace < PACE_SLOW_US)
-        j->cost_us = pace;
-    /* What may write is cut short only where it was quick before: what it does outside of the
-     * database (a trigger that calls a service) would be done twice. */
-    bool slow = pace == PACE_UNKNOWN ? s->can_write : pace >= PACE_SLOW_US / 2;
-    j->alone = s->yields && (slow || j->pools->conf->db_pipeline_depth == 1);
-}
-
-struct db_job *job_new(struct db_pool *pool, const struct db_job_spec *spec, void *arg)
-{
-    struct db_pools *pools = pool->pools;
-    struct db_job *j = take_struct(pools);
-    *j = (struct db_job){
-        .pool = pool, .pools = pools, .spec = *spec, .arg = arg, .cost_us = PACE_SLOW_US};
-    j->held = j->held_inline;
-    j->held_cap = JOB_HELD_INLINE;
-    j->failed = spec->n;
-    look_up_pace(j);
+    struct db_job *j = take_struct(home);
+    *j = (struct db_job){.home = home, .spec = *spec, .arg = arg, .cost_us = PACE_SLOW_US};
+    init_attempt(j);
     j->submitted_us = job_now(j);
     if (spec->timeout_us)
         j->deadline_us = j->submitted_us + spec->timeout_us;
-    uint64_t patience = spec->queue_timeout_us;
-    if (!patience)
-        patience = pools->conf->db_pool_acquisition_timeout_us;
-    if (patience)
-        j->queue_deadline_us = j->submitted_us + patience;
+    if (spec->queue_timeout_us)
+        j->queue_deadline_us = j->submitted_us + spec->queue_timeout_us;
     if (spec->travel == DB_EXCLUSIVE && spec->leaves_state)
         j->may_prepare = mentions_prepare(spec);
     return j;
 }
 
+static void job_free(void *p)
+{
+    struct db_job *j = p;
+    struct job_home *home = j->home;
+    if (home->n_free_jobs >= FREE_JOBS_MAX) {
+        free(j);
+        return;
+    }
+    j->next = home->free_jobs;
+    home->free_jobs = j;
+    home->n_free_jobs++;
+}
+
+void job_home_free(struct job_home *home)
+{
+    for (struct db_job *j = home->free_jobs, *next; j; j = next) {
+        next = j->next;
+        free(j);
+    }
+    home->free_jobs = NULL;
+}
+
+/* ---- an attempt ---- */
+
+void job_stop_for(struct db_job *j, enum job_stop why)
+{
+    if (why > j->stop)
+        j->stop = why;
+}
+
 void job_drop_held(struct db_job *j)
 {
-    for (size_t i = 0; i < j->n_held; i++)
-        PQclear(j->held[i].res);
-    j->n_held = 0;
+    for (size_t i = 0; i < j->attempt.n_held; i++)
+        PQclear(j->attempt.held[i].res);
+    j->attempt.n_held = 0;
 }
 
 static void drop_notices(struct db_job *j)
 {
-    for (size_t i = 0; j->notices && i < j->notices->n; i++)
-        free(j->notices->bytes[i]);
-    free(j->notices);
-    j->notices = NULL;
+    struct job_notices *n = j->attempt.notices;
+    for (size_t i = 0; n && i < n->n; i++)
+        free(n->bytes[i]);
+    free(n);
+    j->attempt.notices = NULL;
 }
 
-void job_forget_try(struct db_job *j)
+static void drop_attempt(struct db_job *j)
 {
     job_drop_held(j);
     drop_notices(j);
-    db_failure_fini(&j->failure);
-    j->thrown = j->refused = j->delivered = j->rows = j->unreadable = j->failing = j->committed =
-        j->unclear = j->hit = j->stale_name = j->left_transaction = false;
-    j->failed = j->spec.n;
+    db_failure_fini(&j->attempt.failure);
+    if (j->attempt.held != j->attempt.held_inline)
+        free(j->attempt.held);
 }
 
-static void job_free(void *p)
+void job_reset_attempt(struct db_job *j)
 {
-    struct db_job *j = p;
-    struct db_pools *pools = j->pools;
-    if (pools->n_free_jobs >= FREE_JOBS_MAX) {
-        free(j);
-        return;
-    }
-    j->next = pools->free_jobs;
-    pools->free_jobs = j;
-    pools->n_free_jobs++;
+    drop_attempt(j);
+    init_attempt(j);
 }
 
 void job_drop(struct db_job *j)
 {
     job_list_remove(j);
     loop_undefer(&j->task);
-    job_drop_held(j);
-    drop_notices(j);
-    db_failure_fini(&j->failure);
-    if (j->held != j->held_inline)
-        free(j->held);
-    j->held = j->held_inline;
-    loop_free_later(j->pools->loop, job_free, j);
+    job_reset_attempt(j);
+    loop_free_later(j->home->loop, job_free, j);
 }
 
 void job_hold(struct db_job *j, size_t stmt, PGresult *res)
 {
-    if (j->n_held == j->held_cap) {
-        size_t cap = j->held_cap * 2;
-        struct held *more = xmalloc(cap * sizeof *more);
-        memcpy(more, j->held, j->n_held * sizeof *more);
-        if (j->held != j->held_inline)
-            free(j->held);
-        j->held = more;
-        j->held_cap = cap;
+    struct job_attempt *a = &j->attempt;
+    if (a->n_held == a->held_cap) {
+        size_t cap = a->held_cap * 2;
+        struct held_result *more = xmalloc(cap * sizeof *more);
+        memcpy(more, a->held, a->n_held * sizeof *more);
+        if (a->held != a->held_inline)
+            free(a->held);
+        a->held = more;
+        a->held_cap = cap;
     }
-    j->held[j->n_held++] = (struct held){res, stmt};
+    a->held[a->n_held++] = (struct held_result){res, stmt};
 }
 
 /* The five fields one behind the other in one allocation. */
@@ -229,9 +228,9 @@ void job_notice(struct db_job *j, size_t stmt, const PGresult *res)
     size_t total = 0;
     for (int i = 0; i < 5; i++)
         total += from[i] ? strlen(from[i]) + 1 : 0;
-    if (!j->notices)
-        j->notices = xcalloc(1, sizeof *j->notices);
-    struct notices *n = j->notices;
+    if (!j->attempt.notices)
+        j->attempt.notices = xcalloc(1, sizeof *j->attempt.notices);
+    struct job_notices *n = j->attempt.notices;
     if (n->n == JOB_NOTICES_MAX || total > JOB_NOTICES_BYTES - n->total) {
         n->dropped++;
         return;
@@ -250,58 +249,134 @@ void job_notice(struct db_job *j, size_t stmt, const PGresult *res)
     n->total += total;
 }
 
-void job_fail(struct db_job *j, const char *code, const char *message, const char *detail)
+void job_fail(struct db_job *j, enum attempt_fate fate, const char *code, const char *message)
 {
-    struct db_error e = {.severity = "ERROR", .code = code, .message = message, .detail = detail};
-    db_failure_copy(&j->failure, &e);
-    j->failing = true;
+    struct db_error e = {.severity = "ERROR", .code = code, .message = message};
+    db_failure_copy(&j->attempt.failure, &e);
+    j->attempt.fate = fate;
+}
+
+/* ---- the end ---- */
+
+static bool may_repeat(const struct db_job *j)
+{
+    const struct db_job_spec *s = &j->spec;
+    const struct sched_repeat r = {.fate = j->attempt.fate,
+                                   .stop = j->stop,
+                                   .can_write = s->can_write,
+                                   .copy = j->is_copy,
+                                   .atomic = s->travel == DB_SHARED || s->in_transaction,
+                                   .shared = s->travel == DB_SHARED,
+                                   .hit = j->attempt.hit,
+                                   .unprepared = j->unprepared,
+                                   .losses = j->repeats.losses,
+                                   .hits = j->repeats.hits,
+                                   .ran_us = job_now(j) - j->placed_us};
+    return sched_may_repeat(&r);
+}
+
+/* Before another attempt: what was delivered of this one is taken back. */
+static bool take_back(struct db_job *j)
+{
+    return !j->attempt.delivered || (j->ops.on_again && j->ops.on_again(j->arg));
+}
+
+static void count_repeat(struct db_job *j)
+{
+    switch ((int)j->attempt.fate) {
+    case FATE_STALE_NAME: j->unprepared = true; break;
+    case FATE_LOST:
+    case FATE_TERMINATED: j->repeats.losses++; break;
+    case FATE_CANCELED:
+        if (j->stop == STOP_PREEMPTED)
+            j->alone = true;
+        else
+            j->repeats.hits++;
+        break;
+    default: break;
+    }
+}
+
+enum verdict job_verdict(struct db_job *j)
+{
+    bool stoppable = j->stop <= STOP_PREEMPTED;
+    const struct outcome_case o = {.stop = j->stop,
+                                   .fate = j->attempt.fate,
+                                   .can_write = j->spec.can_write,
+                                   .may_repeat = stoppable && may_repeat(j) && take_back(j)};
+    enum verdict v = outcome_verdict(&o);
+    if (v == VERDICT_AGAIN)
+        count_repeat(j);
+    return v;
 }
 
 /* Results that waited for ReadyForQuery. The commit stands, whatever the callback says. */
 static void deliver(struct db_job *j)
 {
-    for (size_t i = 0; i < j->n_held && !j->cancelled; i++)
-        if (!j->ops.on_result(j->arg, j->held[i].stmt,
-                              (const struct db_result *)(const void *)j->held[i].res))
+    const struct job_attempt *a = &j->attempt;
+    for (size_t i = 0; i < a->n_held && !job_is_silent(j); i++)
+        if (!j->ops.on_result(j->arg, a->held[i].stmt,
+                              (const struct db_result *)(const void *)a->held[i].res))
             break;
+}
+
+static void fill_times(const struct db_job *j, struct db_outcome *o)
+{
+    uint64_t placed = j->placed_us ? j->placed_us : j->ended_us;
+    o->queue_us = placed - j->submitted_us;
+    o->connect_us = j->connect_us < o->queue_us ? j->connect_us : o->queue_us;
+    o->queue_us -= o->connect_us;
+    o->db_us = j->ended_us - placed;
+}
+
+static void fill_error(const struct db_job *j, struct db_outcome *o)
+{
+    if (j->end == DB_DONE)
+        return;
+    o->error = j->attempt.failure.error;
+    if (j->end == DB_TIMED_OUT && !o->error.hint)
+        o->error.hint = j->home->timeout_hint;
+}
+
+static void fill_notices(const struct db_job *j, struct db_outcome *o)
+{
+    const struct job_notices *n = j->attempt.notices;
+    if (!n)
+        return;
+    o->notices = n->v;
+    o->notice_stmt = n->stmt;
+    o->n_notices = n->n;
+    o->notices_dropped = n->dropped;
+}
+
+static void call_done(struct db_job *j)
+{
+    struct db_outcome o = {.end = j->end,
+                           .failed = j->attempt.failed,
+                           .queue_timeout = j->refusal == REFUSAL_QUEUE_TIMEOUT,
+                           .login_refused = j->refusal == REFUSAL_LOGIN,
+                           .stale_name = j->attempt.fate == FATE_STALE_NAME,
+                           .left_transaction = j->attempt.left_transaction,
+                           .retry_after_s = j->retry_after_s};
+    fill_times(j, &o);
+    fill_error(j, &o);
+    fill_notices(j, &o);
+    job_stop_for(j, STOP_CALLER_LEFT); /* exactly once */
+    if (j->is_copy)
+        j->copy_ops.on_done(j->arg, &o, str_of(j->copy.tag));
+    else
+        j->ops.on_done(j->arg, &o);
 }
 
 static void finish(struct db_job *j)
 {
     job_list_remove(j);
     loop_undefer(&j->task);
-    j->finishing = true;
-    struct db_outcome o = {.end = j->end,
-                           .failed = j->failed,
-                           .queue_timeout = j->queue_timeout,
-                           .login_refused = j->login_refused,
-                           .stale_name = j->stale_name,
-                           .left_transaction = j->left_transaction,
-                           .retry_after_s = j->retry_after_s};
-    if (j->end == DB_DONE && !j->copy && j->ops.on_result)
+    j->state = JOB_FINISHING;
+    if (j->end == DB_DONE && !j->is_copy && j->ops.on_result)
         deliver(j);
-    if (!j->cancelled) {
-        uint64_t placed = j->placed_us ? j->placed_us : j->ended_us;
-        o.queue_us = placed - j->submitted_us;
-        o.connect_us = j->connect_us < o.queue_us ? j->connect_us : o.queue_us;
-        o.queue_us -= o.connect_us;
-        o.db_us = j->ended_us - placed;
-        if (j->end != DB_DONE)
-            o.error = j->failure.error;
-        if (j->end == DB_TIMED_OUT && j->pools->cut && !o.error.hint)
-            o.error.hint = "The server was stopped: see its setting shutdown-timeout.";
-        if (j->notices) {
-            o.notices = j->notices->v;
-            o.notice_stmt = j->notices->stmt;
-            o.n_notices = j->notices->n;
-            o.notices_dropped = j->notices->dropped;
-        }
-        j->cancelled = true; /* exactly once */
-        if (j->copy)
-            j->copy_ops.on_done(j->arg, &o, str_of(j->copy_tag));
-        else
-            j->ops.on_done(j->arg, &o);
-    }
+    if (!job_is_silent(j))
+        call_done(j);
     job_drop(j);
 }
 
@@ -310,67 +385,107 @@ static void on_finish(void *arg)
     finish(arg);
 }
 
-static void prepare_end(struct db_job *j, enum db_end end)
+static void end(struct db_job *j, enum db_end how, bool later)
 {
-    assert(j->state != JOB_ENDING);
-    assert(end == DB_DONE || j->failure.error.code);
+    assert(j->state < JOB_ENDING);
+    assert(how == DB_DONE || db_failure_any(&j->attempt.failure));
     job_list_remove(j);
     j->conn = NULL;
     j->state = JOB_ENDING;
-    j->end = end;
+    j->end = how;
     j->ended_us = job_now(j);
-    if (j->pool && end == DB_TIMED_OUT)
-        j->pool->stats.timeouts++;
-}
-
-void job_end(struct db_job *j, enum db_end end)
-{
-    prepare_end(j, end);
-    finish(j);
-}
-
-void job_end_later(struct db_job *j, enum db_end end)
-{
-    prepare_end(j, end);
-    job_list_push(&j->pools->ending, j);
+    j->stats->timeouts += how == DB_TIMED_OUT;
+    if (!later) {
+        finish(j);
+        return;
+    }
+    job_list_push(&j->home->ending, j);
     j->task = LOOP_TASK(on_finish, j);
-    loop_defer(j->pools->loop, LOOP_COMPLETE, &j->task);
+    loop_defer(j->home->loop, LOOP_COMPLETE, &j->task);
 }
 
-void job_finish_ending(struct db_pools *pools)
+/* The detail says what is known of the reason. */
+static void tell_unknown(struct db_job *j, const struct db_error *why)
 {
-    while (pools->ending.first)
-        finish(pools->ending.first);
+    static const char unreadable[] =
+        "client_encoding was changed: the result cannot be given as UTF-8";
+    const struct db_failure *f = &j->attempt.failure;
+    struct db_error e = {.severity = "ERROR", .code = "08007"};
+    e.message = "the connection was lost before the outcome was known: it may have been committed";
+    e.detail = db_failure_any(f) ? f->error.message : why ? why->message : NULL;
+    if (j->attempt.fate == FATE_UNREADABLE) {
+        e.message = "the outcome is not known: it may have been committed";
+        e.detail = unreadable;
+    }
+    struct db_failure kept = {0};
+    db_failure_copy(&kept, &e);
+    db_failure_fini(&j->attempt.failure);
+    j->attempt.failure = kept;
 }
 
-bool db_job_long(struct db_job *j)
+static void tell_failed(struct db_job *j)
 {
-    struct conn *c = j->conn;
-    if (j->key)
-        pace_slow(j->pool->pace, j->key);
-    if (j->state != JOB_SENT || c->jobs.first != j)
-        return true;
-    c->solo = true;
-    if (!j->next)
-        return true;
-    j->thrown = true;
-    conn_stop_head(c);
-    return false;
+    if (db_failure_any(&j->attempt.failure) && j->attempt.fate != FATE_LOST)
+        return;
+    if (j->attempt.fate == FATE_UNREADABLE)
+        job_fail(j, FATE_UNREADABLE, "0A000",
+                 "client_encoding was changed: the result cannot be given as UTF-8");
+    else
+        job_fail(j, j->attempt.fate, "57014", "canceling statement due to user request");
 }
 
-void db_job_pause(struct db_job *j)
+static void tell_timed_out(struct db_job *j)
 {
-    if (j->state == JOB_SENT && j->conn->jobs.first == j)
-        conn_set_paused(j->conn, true);
+    const struct db_failure *f = &j->attempt.failure;
+    if (j->is_copy || !db_failure_any(f) || strcmp(f->error.code, "57014") != 0)
+        job_fail(j, j->attempt.fate, "57014", "canceling statement due to timeout");
 }
 
-bool db_job_awaited(const struct db_job *j)
+static void tell_not_sent(struct db_job *j, const struct db_error *why)
 {
-    return j->pool && j->pool->waiting.first;
+    if (!db_failure_any(&j->attempt.failure) && why)
+        db_failure_copy(&j->attempt.failure, why);
+    if (!db_failure_any(&j->attempt.failure))
+        job_fail(j, j->attempt.fate, "57P03", "the database connection was closed");
+    if (!j->retry_after_s)
+        j->retry_after_s = 1;
 }
 
-void db_job_resume(struct db_job *j)
+void job_conclude(struct db_job *j, enum verdict verdict, const struct db_error *why, bool later)
 {
-    if (j->state == JOB_SENT && j->conn->jobs.first == j)
-        conn_set_paused(j->conn, false);
+    assert(verdict != VERDICT_AGAIN);
+    switch (verdict) {
+    case VERDICT_AGAIN:
+    case VERDICT_DROP: job_drop(j); return;
+    case VERDICT_DONE: end(j, DB_DONE, later); return;
+    case VERDICT_FAILED:
+        tell_failed(j);
+        end(j, DB_FAILED, later);
+        return;
+    case VERDICT_TIMED_OUT:
+        tell_timed_out(j);
+        end(j, DB_TIMED_OUT, later);
+        return;
+    case VERDICT_NOT_SENT:
+        tell_not_sent(j, why);
+        end(j, DB_NOT_SENT, later);
+        return;
+    case VERDICT_UNKNOWN:
+        tell_unknown(j, why);
+        end(j, DB_UNKNOWN, later);
+        return;
+    }
+}
+
+void job_refuse(struct db_job *j, const struct db_error *why, unsigned retry_after_s)
+{
+    db_failure_copy(&j->attempt.failure, why);
+    j->retry_after_s = retry_after_s;
+    job_conclude(j, VERDICT_NOT_SENT, NULL, true);
+}
+
+void job_finish_ending(struct job_home *home)
+{
+    while (home->ending.first)
+        finish(home->ending.first);
 }

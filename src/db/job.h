@@ -109,7 +109,7 @@ struct db_outcome {
 
 struct db_ops {
     /* A result of statement i; in row mode once per row. False cancels the job: on_done then says
-     * DB_FAILED/57014. */
+     * DB_FAILED/57014, or DB_DONE for a job that can write and was quicker than its cancel. */
     bool (*on_result)(void *arg, size_t i, const struct db_result *);
     /* Of a job that yields: what on_result gave is void, it was rolled back and is about to
      * be run again. False (or NULL): too late, the job fails with what it met. */

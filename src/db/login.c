@@ -10,7 +10,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "db/private.h"
+#include "db/pool_int.h"
 #include "util/xalloc.h"
 
 #define GUARD_MAX 4096                  /* entries of each memory; full: it is emptied */
@@ -152,8 +152,8 @@ static void make_key(struct buf *key, const struct conf_database *db, const stru
 
 static bool same_password(const struct db_pool *p, struct str password)
 {
-    return strlen(p->password) == password.n &&
-           CRYPTO_memcmp(p->password, password.p, password.n) == 0;
+    return strlen(p->env.password) == password.n &&
+           CRYPTO_memcmp(p->env.password, password.p, password.n) == 0;
 }
 
 static bool check_room(struct db_pools *pools, struct err *err)
@@ -162,7 +162,7 @@ static bool check_room(struct db_pools *pools, struct err *err)
         return true;
     struct db_pool *oldest = NULL;
     for (struct db_pool *p = pools->first; p; p = p->next)
-        if (p->login && p->state != POOL_ENDED && p->waiting.n == 0 &&
+        if (p->env.client_login && p->state != POOL_ENDED && p->waiting.n == 0 &&
             (!oldest || p->used_us < oldest->used_us))
             oldest = p;
     if (!oldest) {
@@ -191,15 +191,15 @@ struct db_pool *db_pools_login(struct db_pools *pools, const struct conf_databas
         buf_char(&key, '\0');
         p = buf_broken(&key) ? NULL : pool_new(pools, db, key.p);
     }
-    if (p && !p->login) {
-        p->login = true;
-        p->user = xstrndup(l->user);
-        p->password = xstrndup(l->password);
-        p->database = l->database.n ? xstrndup(l->database) : NULL;
-        if (p->database)
-            p->types = pools_types(pools, db->name, p->database);
-        p->options = l->options.n ? xstrndup(l->options) : NULL;
-        p->application_name = l->application_name.n ? xstrndup(l->application_name) : NULL;
+    if (p && !p->env.client_login) {
+        p->env.client_login = true;
+        p->env.user = xstrndup(l->user);
+        p->env.password = xstrndup(l->password);
+        p->env.database = l->database.n ? xstrndup(l->database) : NULL;
+        if (p->env.database)
+            p->env.types = pools_types(pools, db->name, p->env.database);
+        p->env.options = l->options.n ? xstrndup(l->options) : NULL;
+        p->env.application_name = l->application_name.n ? xstrndup(l->application_name) : NULL;
     }
     if (key.p)
         explicit_bzero(key.p, key.n);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "db/private.h"
+#include "db/pool_int.h"
 #include "util/log.h"
 #include "util/xalloc.h"
 
@@ -29,16 +29,9 @@ void db_budget_free(struct db_budget *b)
     free(b);
 }
 
-/* ---- the schema's age ---- */
-
-unsigned pools_schema(const struct db_pools *pools)
+_Atomic unsigned *pools_schema(struct db_pools *pools)
 {
-    return atomic_load(&pools->budget->schema);
-}
-
-void pools_schema_changed(struct db_pools *pools)
-{
-    atomic_fetch_add(&pools->budget->schema, 1);
+    return &pools->budget->schema;
 }
 
 /* ---- the budget ---- */
@@ -52,26 +45,18 @@ static bool budget_take(struct db_budget *b)
     return false;
 }
 
-static struct conn *idle_conn(const struct db_pool *p)
-{
-    for (struct conn *c = p->conns; c; c = c->next)
-        if (conn_idle(c) && !c->cancel)
-            return c;
-    return NULL;
-}
-
 /* Closes an idle connection of the pool of a login, or of a further database, that was used longest
  * ago. */
 static bool make_room(struct db_pools *pools)
 {
     struct db_pool *oldest = NULL;
     for (struct db_pool *p = pools->first; p; p = p->next)
-        if ((p->login || *p->database_name) && idle_conn(p) &&
+        if ((p->env.client_login || *p->database_name) && pool_quiet_conn(p) &&
             (!oldest || p->used_us < oldest->used_us))
             oldest = p;
     if (!oldest)
         return false;
-    conn_close(idle_conn(oldest));
+    conn_close(pool_quiet_conn(oldest));
     return true;
 }
 
@@ -114,55 +99,6 @@ struct db_types *pools_types(struct db_pools *pools, const char *database, const
 
 /* ---- deadlines: one timer for all jobs, at the earliest of them ---- */
 
-static void end_unsent(struct db_job *j, bool queue)
-{
-    struct conn *c = j->conn;
-    if (j->state == JOB_PLACED)
-        conn_leave(c, j);
-    if (queue) {
-        job_fail(j, "53300", "timed out waiting for a database connection", NULL);
-        j->queue_timeout = true;
-        j->retry_after_s = 1;
-    } else {
-        job_fail(j, "57014", "canceling statement due to timeout", NULL);
-    }
-    job_end_later(j, queue ? DB_NOT_SENT : DB_TIMED_OUT);
-    if (c)
-        conn_became_idle(c);
-}
-
-static void sooner(uint64_t *next, uint64_t deadline)
-{
-    if (deadline && (*next == 0 || deadline < *next))
-        *next = deadline;
-}
-
-static void check_list(struct job_list *l, uint64_t now, uint64_t *next)
-{
-    for (struct db_job *j = l->first, *following; j; j = following) {
-        following = j->next;
-        bool over = j->deadline_us && now >= j->deadline_us;
-        bool waits = j->state == JOB_WAITING;
-        if (over && j->state != JOB_SENT) {
-            end_unsent(j, false);
-        } else if (over && !j->timed_out && !j->cancelled) {
-            if (conn_let_go(j->conn, j)) {
-                end_unsent(j, false);
-                continue;
-            }
-            j->timed_out = true;
-            conn_stop_head(j->conn);
-        } else if (waits && j->queue_deadline_us && now >= j->queue_deadline_us) {
-            end_unsent(j, true);
-        } else {
-            if (!over)
-                sooner(next, j->deadline_us);
-            if (waits)
-                sooner(next, j->queue_deadline_us);
-        }
-    }
-}
-
 static void on_deadline(void *arg)
 {
     struct db_pools *pools = arg;
@@ -170,10 +106,7 @@ static void on_deadline(void *arg)
     pools->next_deadline_us = 0;
     for (struct db_pool *p = pools->first, *following; p; p = following) {
         following = p->next;
-        check_list(&p->waiting, now, &next);
-        for (struct conn *c = p->conns; c; c = c->next)
-            if (c->state == CONN_UP)
-                check_list(&c->jobs, now, &next);
+        pool_check_deadlines(p, now, &next);
     }
     if (next)
         pools_watch_deadline(pools, next);
@@ -222,6 +155,7 @@ struct db_pools *db_pools_new(struct loop *loop, struct conf *conf, struct db_bu
     pools->budget = budget;
     pools->by_key = strmap_new();
     pools->types = strmap_new();
+    pools->jobs.loop = loop;
     pools->guard = login_guard_new();
     pools->random = ((uint64_t)t.tv_nsec << 32 ^ (uint64_t)t.tv_sec) | 1;
     pools->drained_task = LOOP_TASK(on_drained, pools);
@@ -248,14 +182,16 @@ void db_pools_reconfigure(struct db_pools *pools, struct conf *conf)
     for (struct db_pool *p = pools->first, *following; p; p = following) {
         following = p->next;
         const struct conf_database *db = conf_database(conf, str_of(p->database_name));
+        p->env.conf = conf;
         if (p->state == POOL_ENDED)
             continue;
-        bool other = db && db->db_prepared_statements != p->prepared;
-        if (!db || strcmp(db->db_uri ? db->db_uri : "", p->uri) != 0 || (other && p->login)) {
+        bool other = db && db->db_prepared_statements != p->env.prepared;
+        if (!db || strcmp(db->db_uri ? db->db_uri : "", p->env.uri) != 0 ||
+            (other && p->env.client_login)) {
             pool_end(p, &why);
             continue;
         }
-        p->prepared = db->db_prepared_statements;
+        p->env.prepared = db->db_prepared_statements;
         pool_resize(p, db);
         if (other)
             pool_refresh(p);
@@ -265,9 +201,9 @@ void db_pools_reconfigure(struct db_pools *pools, struct conf *conf)
 
 void db_pools_refresh(struct db_pools *pools, const char *database)
 {
-    pools_schema_changed(pools); /* logins keep their connections */
+    atomic_fetch_add(pools_schema(pools), 1); /* logins keep their connections */
     for (struct db_pool *p = pools->first; p && !pools->draining; p = p->next)
-        if (!p->login && strcmp(p->database_name, database) == 0)
+        if (!p->env.client_login && strcmp(p->database_name, database) == 0)
             pool_refresh(p);
 }
 
@@ -298,7 +234,7 @@ static const struct db_error shutting_down = {
 void db_pools_cut(struct db_pools *pools)
 {
     pools->draining = true;
-    pools->cut = true;
+    pools->jobs.timeout_hint = "The server was stopped: see its setting shutdown-timeout.";
     helpers_widen(pools->helpers, HELPER_THREADS + pools->conf->db_connections_max);
     for (struct db_pool *p = pools->first, *following; p; p = following) {
         following = p->next;
@@ -322,27 +258,17 @@ void db_pools_give_up(struct db_pools *pools)
 {
     for (struct db_pool *p = pools->first, *following; p; p = following) {
         following = p->next;
-        for (struct conn *c = p->conns, *next; c; c = next) {
-            next = c->next;
-            if (c->state == CONN_UP && c->jobs.n)
-                conn_break(c, shutting_down.message);
-        }
+        pool_give_up(p, shutting_down.message);
     }
 }
 
-/* Ends every job without regard: whoever still waits is told that it was not sent, or that nobody
- * knows. */
+/* Ends every job without regard: its caller is told that it was not sent, or that its outcome is
+ * unknown. */
 static void end_pool(struct db_pool *p)
 {
     if (p->state != POOL_ENDED)
         pool_end(p, &shutting_down);
-    for (struct conn *c = p->conns, *next; c; c = next) {
-        next = c->next;
-        if (c->state == CONN_UP)
-            conn_break(c, shutting_down.message);
-        else
-            conn_close(c);
-    }
+    pool_close_all(p, shutting_down.message);
 }
 
 static void types_free(void *p)
@@ -357,10 +283,7 @@ static void destroy(void *arg)
     strmap_free(pools->types, types_free);
     login_guard_free(pools->guard);
     conf_unref(pools->conf);
-    for (struct db_job *j = pools->free_jobs, *next; j; j = next) {
-        next = j->next;
-        free(j);
-    }
+    job_home_free(&pools->jobs);
     free(pools);
 }
 
@@ -377,7 +300,7 @@ void db_pools_free(struct db_pools *pools)
         following = p->next;
         end_pool(p);
     }
-    job_finish_ending(pools);
+    job_finish_ending(&pools->jobs);
     assert(!pools->first);
     helpers_free(pools->helpers);
     helpers_finish(pools->logins);
@@ -408,7 +331,7 @@ static void stats_of(const struct db_pool *p, struct db_pool_stats *s)
     s->connecting = p->n_connecting;
     s->waiting = (unsigned)p->waiting.n;
     for (const struct conn *c = p->conns; c; c = c->next) {
-        bool idle = conn_idle(c) && !c->cancel;
+        bool idle = conn_quiet(c);
         s->idle += idle;
         s->busy += c->state == CONN_UP && !idle;
     }
@@ -421,6 +344,6 @@ void db_pools_each(struct db_pools *pools,
     for (const struct db_pool *p = pools->first; p; p = p->next) {
         struct db_pool_stats s;
         stats_of(p, &s);
-        fn(arg, p->database_name, p->user ? p->user : "", &s);
+        fn(arg, p->database_name, p->env.user ? p->env.user : "", &s);
     }
 }

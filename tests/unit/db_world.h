@@ -4,7 +4,7 @@
 #define PGH_TESTS_DB_WORLD_H
 
 #include "cluster.h"
-#include "db/private.h"
+#include "db/pool_int.h"
 
 static struct cluster cluster;
 
