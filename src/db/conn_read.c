@@ -165,17 +165,26 @@ static bool is_own_error(const PGresult *res)
     return !PQresultErrorField(res, PG_DIAG_SQLSTATE);
 }
 
+/* Only where PostgreSQL itself ends the session it is sure that the jobs behind were not run; what
+ * a pooler has sent to PostgreSQL, and what state its session is in, is not known. */
+static void note_death(struct conn *c, struct db_job *j, const struct db_error *error)
+{
+    if (!outcome_made_by_postgres(error)) {
+        c->retire = true;
+    } else if (outcome_ends_session(error)) {
+        c->death = j ? DEATH_IN_JOB : DEATH_IN_OWN;
+        c->death_job = j;
+    }
+}
+
 static void on_error(struct conn *c, struct step *s, const PGresult *res)
 {
     struct db_job *j = s->job;
     struct db_error error;
     db_error_of_result(&error, res);
-    if (outcome_ends_session(&error)) {
-        c->death = j ? DEATH_IN_JOB : DEATH_IN_OWN;
-        c->death_job = j;
-    }
+    note_death(c, j, &error);
     if (!j) {
-        c->retire = true; /* a reset failed: nobody may use it any more */
+        c->retire = true; /* a reset failed: no other job may use the session */
         return;
     }
     if (j->attempt.fate != FATE_RUNNING)

@@ -122,10 +122,7 @@ static void on_copy_error(struct conn *c, struct db_job *j, const PGresult *res)
     if (j->attempt.fate != FATE_RUNNING || !PQresultErrorField(res, PG_DIAG_SQLSTATE))
         return;
     db_error_of_result(&error, res);
-    if (outcome_ends_session(&error)) {
-        c->death = DEATH_IN_JOB;
-        c->death_job = j;
-    }
+    c->retire = c->retire || !outcome_made_by_postgres(&error);
     db_failure_copy(&j->attempt.failure, &error);
     j->attempt.failed = 0;
     const struct outcome_error o = {

@@ -87,6 +87,8 @@ enum attempt_fate outcome_of_error(const struct outcome_error *o)
 {
     const struct db_error *e = o->error;
     bool fatal = outcome_ends_session(e), connection = strncmp(e->code, "08", 2) == 0;
+    if (!outcome_made_by_postgres(e) && (o->can_write || fatal || connection))
+        return FATE_LOST;
     if (fatal && connection)
         return FATE_LOST;
     if (o->at_commit && fatal)

@@ -30,6 +30,10 @@
 #define MOVES_MAX 16
 /* Cancels meant for others that one job survives unseen. */
 #define HITS_MAX 16
+/* A session that PostgreSQL ended (an administrator's pg_terminate_backend, a restart) is forgiven
+ * unseen only to a job that ran for less than this: what runs longer may be what was to be ended.
+ */
+#define MOMENT_US 100000ull
 /* Connections of one pool being made at a time: a burst must not start a hundred logins. */
 #define CONNECTING_MAX 4
 
@@ -140,7 +144,7 @@ bool sched_may_repeat(const struct sched_repeat *r)
     case FATE_STALE_NAME: return !r->unprepared;
     case FATE_CANCELED:
         return r->shared && (r->stop == STOP_PREEMPTED || (r->hit && r->hits < HITS_MAX));
-    case FATE_TERMINATED: return r->atomic && !r->copy && r->losses == 0;
+    case FATE_TERMINATED: return r->atomic && !r->copy && r->losses == 0 && r->ran_us < MOMENT_US;
     case FATE_LOST: return !r->can_write && !r->copy && r->losses == 0;
     case FATE_RUNNING:
     case FATE_FAILED:

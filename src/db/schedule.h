@@ -99,7 +99,7 @@ struct sched_repeat {
     bool unprepared; /* this attempt used no prepared names */
     unsigned losses; /* attempts that ended with their connection */
     unsigned hits;   /* attempts that ended by a cancel for another job */
-    uint64_t ran_us; /* since it was at the head of its connection */
+    uint64_t ran_us; /* since it was placed on its connection */
 };
 /* May this attempt be repeated, unseen by the caller, as far as the budget of repeats goes? */
 bool sched_may_repeat(const struct sched_repeat *);

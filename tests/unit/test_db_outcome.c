@@ -166,6 +166,30 @@ static void test_errors_of_postgres(void **state)
     }
 }
 
+/* pgbouncer, pgcat and Supavisor make errors of their own in place of an answer they lost. Only an
+ * ordinary error for a job that cannot write is taken at its word. */
+static void test_errors_of_poolers(void **state)
+{
+    (void)state;
+    static const char *const severities[] = {"ERROR", "FATAL", "PANIC"}, *const codes[] = {
+                                                                             "08P01", "08006",
+                                                                             "57P01", "58000",
+                                                                             "XX000", "57014",
+                                                                             "23505"};
+    for (size_t s = 0; s < 3; s++)
+        for (size_t c = 0; c < sizeof codes / sizeof *codes; c++) {
+            struct db_error e = postgres_error(severities[s], codes[c]);
+            e.file = NULL;
+            assert_int_equal(fate_of(&e, true, false), FATE_LOST);
+            assert_int_equal(fate_of(&e, true, true), FATE_LOST);
+            if (s > 0 || strncmp(codes[c], "08", 2) == 0)
+                assert_int_equal(fate_of(&e, false, false), FATE_LOST);
+        }
+    struct db_error e = postgres_error("ERROR", "42P01");
+    e.routine = NULL;
+    assert_int_equal(fate_of(&e, false, false), FATE_FAILED);
+}
+
 static void test_stale_names(void **state)
 {
     (void)state;
@@ -180,7 +204,8 @@ int main(void)
         cmocka_unit_test(test_what_was_not_run),   cmocka_unit_test(test_what_was_rolled_back),
         cmocka_unit_test(test_what_was_committed), cmocka_unit_test(test_what_was_lost),
         cmocka_unit_test(test_no_wrong_word),      cmocka_unit_test(test_after_loss),
-        cmocka_unit_test(test_errors_of_postgres), cmocka_unit_test(test_stale_names),
+        cmocka_unit_test(test_errors_of_postgres), cmocka_unit_test(test_errors_of_poolers),
+        cmocka_unit_test(test_stale_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

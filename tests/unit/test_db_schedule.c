@@ -172,6 +172,9 @@ static void test_repeats(void **state)
     assert_false(sched_may_repeat(&r));
     r = (struct sched_repeat){.fate = FATE_TERMINATED, .atomic = true};
     assert_true(sched_may_repeat(&r));
+    r.ran_us = 100000; /* perhaps it is what an administrator wanted to end */
+    assert_false(sched_may_repeat(&r));
+    r.ran_us = 99999;
     r.atomic = false;
     assert_false(sched_may_repeat(&r));
     r = (struct sched_repeat){.fate = FATE_UNSENT, .can_write = true, .losses = 5};

@@ -1,0 +1,152 @@
+"""A proxy between a client and PostgreSQL that spoils the answer of a request which asks for it.
+
+    pg_proxy.py LISTEN_PORT SERVER_PORT
+
+It passes everything on, and reads the messages of both sides (PostgreSQL docs, "Message Formats").
+A request says by one of its values what is to happen to the answer of its group (all that stands
+before the same Sync), which PostgreSQL has finished by then:
+
+    proxy:cut                      both connections are closed instead
+    proxy:error:FATAL:08P01:close  an error without file, line and routine, as poolers make them, then the end
+    proxy:error:ERROR:08006:stay   the same error, then ReadyForQuery
+    proxy:forged:FATAL:57P01:close the error has file, line and routine, as if PostgreSQL had made it
+    proxy:silent                   nothing is passed on any more, in either direction, and nothing is closed
+
+`proxy:before:...` does the same when the request is sent, which PostgreSQL then never sees.
+SIGUSR1 makes all connections silent and lets new ones connect to nothing (the listen queue holds them).
+Only for clients that ask for neither TLS nor GSS (sslmode=disable gssencmode=disable)."""
+
+import asyncio
+import re
+import signal
+import struct
+import sys
+
+MARKER = re.compile(rb"proxy:(before:)?(cut|silent|(?:error|forged):[A-Z]+:[0-9A-Z]+:(?:close|stay))")
+silent_for_all = asyncio.Event()
+
+
+class Messages:
+    """Takes bytes, gives whole messages; the first of a client has no type."""
+
+    def __init__(self, typed):
+        self.typed = typed
+        self.buf = b""
+
+    def feed(self, data):
+        self.buf += data
+        while True:
+            head = 5 if self.typed else 4
+            if len(self.buf) < head:
+                return
+            size = struct.unpack("!I", self.buf[head - 4:head])[0] + head - 4
+            if len(self.buf) < size:
+                return
+            message, self.buf = self.buf[:size], self.buf[size:]
+            kind = message[:1] if self.typed else b""
+            self.typed = True
+            yield kind, message
+
+
+def error_message(severity, code, forged):
+    fields = b"S" + severity + b"\0V" + severity + b"\0C" + code + b"\0Mserver conn crashed?\0"
+    if forged:
+        fields += b"Fpostgres.c\0L1\0Rf\0"
+    body = fields + b"\0"
+    return b"E" + struct.pack("!I", len(body) + 4) + body
+
+
+class Pair:
+    def __init__(self, client, server):
+        self.client_reader, self.client_writer = client
+        self.server_reader, self.server_writer = server
+        self.groups_sent = self.groups_answered = 0
+        self.spoil = {}  # group number: what is to happen to its answer
+        self.held = b""
+        self.silent = False
+
+    def close(self):
+        for writer in (self.client_writer, self.server_writer):
+            writer.transport.abort()
+
+    def act(self, action):
+        """True: the connection goes on."""
+        words = action.split(b":")
+        if words[0] == b"silent":
+            self.silent = True
+            return True
+        if words[0] == b"cut":
+            self.close()
+            return False
+        self.client_writer.write(error_message(words[1], words[2], words[0] == b"forged"))
+        if words[3] == b"stay":
+            self.client_writer.write(b"Z\0\0\0\5I")
+            return True
+        self.client_writer.close()
+        self.server_writer.transport.abort()
+        return False
+
+    async def to_server(self):
+        messages = Messages(typed=False)
+        while data := await self.client_reader.read(65536):
+            for kind, message in messages.feed(data):
+                found = MARKER.search(message)
+                if found and found[1] and not self.act(found[2]):
+                    return
+                if found and not found[1]:
+                    self.spoil[self.groups_sent] = found[2]
+                if kind in (b"S", b"Q"):
+                    self.groups_sent += 1
+                if not self.silent and not silent_for_all.is_set():
+                    self.server_writer.write(message)
+            await self.server_writer.drain()
+
+    async def to_client(self):
+        messages = Messages(typed=True)
+        started = False
+        while data := await self.server_reader.read(65536):
+            for kind, message in messages.feed(data):
+                action = self.spoil.get(self.groups_answered) if started else None
+                ends_group = kind == b"Z"
+                if ends_group and started:
+                    self.groups_answered += 1
+                if ends_group:
+                    started = True
+                if action and ends_group and not self.act(action):
+                    return
+                if not action and not self.silent and not silent_for_all.is_set():
+                    self.client_writer.write(message)
+            await self.client_writer.drain()
+
+    async def run(self):
+        tasks = [asyncio.create_task(self.to_server()), asyncio.create_task(self.to_client())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.client_writer.close()
+        self.server_writer.close()
+
+
+async def serve(listen_port, server_port):
+    async def on_client(reader, writer):
+        if silent_for_all.is_set():
+            await asyncio.sleep(3600)
+        try:
+            server = await asyncio.open_connection("127.0.0.1", server_port)
+        except OSError:
+            writer.close()
+            return
+        await Pair((reader, writer), server).run()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, silent_for_all.set)
+    server = await asyncio.start_server(on_client, "127.0.0.1", listen_port)
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2])))
+    except KeyboardInterrupt:
+        pass
