@@ -111,7 +111,8 @@ static bool is_relievable(const struct conn *c)
 
 bool conn_view(const struct conn *c, uint64_t now_us, struct sched_conn *view)
 {
-    if (c->state != CONN_UP || c->retire || c->solo || c->cancel || c->paused || c->parked)
+    if (c->state != CONN_UP || c->retire || c->solo || c->cancel || c->paused || c->parked ||
+        c->probing)
         return false;
     if ((c->debts & DEBT_NAMES) || c->names_pending)
         return false; /* names that a user prepared must be gone before the next job */
@@ -157,15 +158,18 @@ void conn_leave(struct conn *c, struct db_job *j)
 
 /* A job whose commands are on their way but whose results nobody wants any more: the placeholder
  * stands in for it in the pipeline, and the job is free to go elsewhere. */
-static void leave_placeholder(struct conn *c, struct db_job *j)
+static struct db_job *leave_placeholder(struct conn *c, struct db_job *j)
 {
     struct db_job *placeholder = job_placeholder(j);
+    if (c->death_job == j)
+        c->death_job = placeholder;
     for (size_t i = 0; i < c->steps_n; i++) {
         struct step *s = &c->steps[(c->steps_first + i) & (c->steps_cap - 1)];
         if (s->job == j)
             s->job = placeholder;
     }
     job_list_replace(j, placeholder);
+    return placeholder;
 }
 
 bool conn_let_go(struct conn *c, struct db_job *j)
@@ -340,6 +344,38 @@ void conn_stop_head(struct conn *c)
     /* A paused stream must be read to its end before the connection can be used again. */
     conn_set_paused(c, false);
     conn_unpark(c, false);
+}
+
+void conn_abandon(struct conn *c, struct db_job *j)
+{
+    assert(j->state == JOB_SENT && !j->is_copy);
+    job_stop_for(leave_placeholder(c, j), STOP_CALLER_LEFT);
+    conn_stop_head(c);
+}
+
+/* ---- signs of life ---- */
+
+void conn_probe(struct conn *c)
+{
+    if (!conn_quiet(c) || c->steps_n || c->probing)
+        return;
+    c->probing = true;
+    if (!conn_send_front(c)) {
+        conn_break(c, PQerrorMessage(c->pg));
+        return;
+    }
+    conn_arm_head(c);
+    session_flush(c->session);
+}
+
+const char *conn_overdue(const struct conn *c, uint64_t now_us)
+{
+    uint64_t own_max_us = c->probing ? CONN_PROBE_MAX_US : CONN_RESET_MAX_US;
+    if (c->cancel && now_us - c->cancel_us > CONN_CANCEL_SEND_MAX_US)
+        return "a cancel request did not get through";
+    if (c->own_us && now_us - c->own_us > own_max_us)
+        return c->probing ? "it gave no sign of life" : "the reset of its session was not answered";
+    return NULL;
 }
 
 /* ---- up and down ---- */

@@ -29,8 +29,13 @@
 #define CONN_ENDED_MAX 16
 /* Places for texts that came once. */
 #define CONN_SEEN 512
-/* A cancel that took this long did not work: the connection is closed. */
+/* A running statement that a cancel has not ended after this: the connection is closed. */
 #define CONN_CANCEL_MAX_US (10 * 1000000ull)
+/* A cancel request that has not got through to PostgreSQL after this: the network is dead. */
+#define CONN_CANCEL_SEND_MAX_US (3 * 1000000ull)
+/* No progress of a reset, or of a probe, for this: the connection is closed. */
+#define CONN_RESET_MAX_US (5 * 1000000ull)
+#define CONN_PROBE_MAX_US (1 * 1000000ull)
 #define CONN_CANCEL_AGAIN_US 20000ull
 
 /* What the connections of one pool have in common. Owned by the pool; outlives them. */
@@ -134,6 +139,7 @@ struct conn {
     bool paused;        /* by the caller of the head */
     bool retire;        /* closed as soon as it is idle */
     bool copying;       /* outside pipeline mode */
+    bool probing;       /* it is asked whether it is still alive, and takes no job meanwhile */
     PGresult *parked;   /* waits for its types to be known; nothing is read meanwhile */
     size_t parked_stmt;
     struct type_query *type_query;
@@ -143,6 +149,7 @@ struct conn {
     int utf8; /* libpq's number of the encoding every connection starts with */
     uint64_t jitter;
     uint64_t up_us, expire_us, idle_us, head_us, cancel_us;
+    uint64_t own_us;         /* since when a group of our own has been at the head; 0: none is */
     uint64_t stop_us;        /* since when the head is to be stopped; 0: it is not */
     struct loop_timer again; /* the next try of a cancel */
     struct loop_timer stuck; /* looks whether the head holds others up */
@@ -170,6 +177,14 @@ void conn_leave(struct conn *, struct db_job *); /* a PLACED job goes elsewhere 
 /* A job that only reads and stands behind the head is free to end or to be run elsewhere: what was
  * sent of it goes on without it. False: it cannot leave. */
 bool conn_let_go(struct conn *, struct db_job *);
+/* The end of a sent job will not be waited for: it is free of the connection. A placeholder stands
+ * in for it and is canceled. Not for a COPY. */
+void conn_abandon(struct conn *, struct db_job *);
+/* Is it quiet? Then it is asked for a sign of life. */
+void conn_probe(struct conn *);
+/* Why it is to be broken: it has not answered for too long what it should have. NULL: it is fine.
+ */
+const char *conn_overdue(const struct conn *, uint64_t now_us);
 void conn_stop_head(struct conn *); /* cancels if the job at the head is to be stopped */
 /* The head is a long one. True: no job stands behind it, nor will from now on. False: one does, so
  * the head is preempted. */

@@ -338,10 +338,12 @@ static void on_sync(struct conn *c)
     struct step *s = head(c);
     struct db_job *j = s->job;
     pop_step(c);
-    if (j)
+    if (j) {
         on_job_sync(c, j);
-    else
+    } else {
+        c->probing = false;
         conn_stop_head(c);
+    }
 }
 
 /* What ended in one reading shares the time since the end of what was before it. The clock is read

@@ -325,6 +325,7 @@ bool conn_send_job(struct conn *c, struct db_job *j)
 void conn_arm_head(struct conn *c)
 {
     const struct step *s = conn_head(c);
+    c->own_us = s && !s->job ? loop_now_us(c->env->loop) : 0;
     if (!s || s->kind != STEP_STMT || !s->job->spec.stream_rows)
         return;
     if (s->job->spec.travel == DB_EXCLUSIVE || s->stmt + 1 == s->job->spec.n)

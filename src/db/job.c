@@ -413,6 +413,8 @@ static void tell_unknown(struct db_job *j, const struct db_error *why)
     struct db_error e = {.severity = "ERROR", .code = "08007"};
     e.message = "the connection was lost before the outcome was known: it may have been committed";
     e.detail = db_failure_any(f) ? f->error.message : why ? why->message : NULL;
+    if (j->attempt.fate == FATE_LOST && j->stop == STOP_DEADLINE && !why)
+        e.message = "the time was over and PostgreSQL did not answer: it may have been committed";
     if (j->attempt.fate == FATE_UNREADABLE) {
         e.message = "the outcome is not known: it may have been committed";
         e.detail = unreadable;

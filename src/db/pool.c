@@ -197,10 +197,24 @@ static void on_conn_lost(void *owner, struct conn *c, const struct db_error *why
     log_info("a connection to database %s was lost: %s", shown(p), kept.error.message);
     detach_jobs(c, &kept.error);
     conn_close(c);
+    pool_probe_idle(p);
     if (p->state == POOL_UP && p->n_conns == 0 && !p->pools->draining &&
         (!p->env.client_login || p->waiting.n))
         pool_open_one(p); /* is it back already? If not, the pool is down in a moment */
     db_failure_fini(&kept);
+}
+
+/* One connection is dead, or seems to be: the idle ones are asked before a job is placed on them.
+ */
+void pool_probe_idle(struct db_pool *p)
+{
+    if (now_of(p) - p->probed_us < CONN_PROBE_MAX_US || p->pools->draining)
+        return;
+    p->probed_us = now_of(p);
+    for (struct conn *c = p->conns, *next; c; c = next) {
+        next = c->next;
+        conn_probe(c);
+    }
 }
 
 static void on_room(void *owner)
@@ -427,8 +441,9 @@ static void maintain_conns(struct db_pool *p, uint64_t now)
         next = c->next;
         if (c->state != CONN_UP)
             continue;
-        if (c->cancel && now - c->cancel_us > CONN_CANCEL_MAX_US)
-            conn_break(c, "a cancel request did not come through");
+        const char *overdue = conn_overdue(c, now);
+        if (overdue)
+            conn_break(c, overdue);
         else if (conn_quiet(c) && expired(p, c, now))
             conn_close(c);
         else if (c->expire_us && now > c->expire_us)

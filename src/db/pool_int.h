@@ -14,6 +14,9 @@
 #define POOL_BACKOFF_AWAY_US (2 * 1000000ull)
 #define POOL_BACKOFF_REFUSED_US (10 * 1000000ull)
 
+/* So long after its deadline the cancel of a job that can write is waited for. */
+#define POOL_CANCEL_GRACE_US (500 * 1000ull)
+
 enum pool_state {
     POOL_NEW,  /* not a single connection was tried to its end yet, since it was idle */
     POOL_UP,   /* the last attempt worked */
@@ -35,7 +38,7 @@ struct db_pool {
     unsigned probes; /* sched_pipelines */
     struct job_list waiting;
     struct db_failure failure; /* why it is down */
-    uint64_t backoff_us, retry_us, used_us, checked_us;
+    uint64_t backoff_us, retry_us, used_us, checked_us, probed_us;
     struct loop_timer retry;
     struct loop_task pump_task;
     struct db_pool_stats stats;
@@ -71,7 +74,8 @@ void pool_on_ask(void *pool, const struct db_job_spec *, const struct db_ops *, 
 void pool_on_asked(void *pool);
 
 /* pool.c */
-bool pool_open_one(struct db_pool *); /* false: db-connections-max leaves no room */
+bool pool_open_one(struct db_pool *);   /* false: db-connections-max leaves no room */
+void pool_probe_idle(struct db_pool *); /* once a second at most */
 /* PostgreSQL itself said no, as opposed to being away. */
 bool pool_is_refusal(const struct db_error *);
 struct db_pool *pool_new(struct db_pools *, const struct conf_database *, const char *key);

@@ -295,15 +295,33 @@ static void end_unsent(struct db_job *j, bool queue)
         conn_became_idle(c);
 }
 
-/* The deadline of a job that was sent. */
+/* Its end is not waited for any longer: what is known of it now is what its caller is told. */
+static void give_up(struct db_job *j)
+{
+    struct conn *c = j->conn;
+    if (j->is_copy) {
+        conn_break(c, "its COPY did not end in time");
+        return;
+    }
+    conn_abandon(c, j);
+    j->attempt.fate = outcome_after_loss(j->attempt.fate);
+    job_conclude(j, job_verdict(j), NULL, true);
+}
+
+/* The deadline of a job that was sent. What only reads is answered at once. For what can write its
+ * cancel is waited for: mostly it takes a millisecond, and then the outcome is known. */
 static void stop_sent(struct db_job *j)
 {
+    struct db_pool *p = j->pool;
     if (conn_let_go(j->conn, j)) {
         end_unsent(j, false);
         return;
     }
     job_stop_for(j, STOP_DEADLINE);
     conn_stop_head(j->conn);
+    if (!j->spec.can_write && !j->is_copy)
+        give_up(j);
+    pool_probe_idle(p); /* perhaps the network is dead */
 }
 
 static void sooner(uint64_t *next, uint64_t deadline_us)
@@ -312,24 +330,43 @@ static void sooner(uint64_t *next, uint64_t deadline_us)
         *next = deadline_us;
 }
 
+static void check_sent(struct db_job *j, uint64_t now, uint64_t *next)
+{
+    uint64_t last_us = j->deadline_us + POOL_CANCEL_GRACE_US;
+    if (!j->deadline_us || job_is_silent(j))
+        return;
+    if (now < j->deadline_us) {
+        sooner(next, j->deadline_us);
+    } else if (now >= last_us) {
+        give_up(j);
+    } else {
+        sooner(next, last_us);
+        if (j->stop < STOP_DEADLINE)
+            stop_sent(j);
+    }
+}
+
+static void check_unsent(struct db_job *j, uint64_t now, uint64_t *next)
+{
+    bool waits = j->state == JOB_WAITING;
+    if (j->deadline_us && now >= j->deadline_us) {
+        end_unsent(j, false);
+    } else if (waits && j->queue_deadline_us && now >= j->queue_deadline_us) {
+        end_unsent(j, true);
+    } else {
+        sooner(next, j->deadline_us);
+        sooner(next, waits ? j->queue_deadline_us : 0);
+    }
+}
+
 static void check_list(struct job_list *l, uint64_t now, uint64_t *next)
 {
     for (struct db_job *j = l->first, *following; j; j = following) {
         following = j->next;
-        bool over = j->deadline_us && now >= j->deadline_us;
-        bool waits = j->state == JOB_WAITING;
-        if (over && j->state != JOB_SENT)
-            end_unsent(j, false);
-        else if (over && j->stop < STOP_DEADLINE)
-            stop_sent(j);
-        else if (waits && j->queue_deadline_us && now >= j->queue_deadline_us)
-            end_unsent(j, true);
-        else {
-            if (!over)
-                sooner(next, j->deadline_us);
-            if (waits)
-                sooner(next, j->queue_deadline_us);
-        }
+        if (j->state == JOB_SENT)
+            check_sent(j, now, next);
+        else
+            check_unsent(j, now, next);
     }
 }
 

@@ -3,14 +3,9 @@
 # either side of pgbouncer, and by errors that a pooler makes (pgcat, Supavisor). tests/lib/pg_proxy.py spoils the answers.
 
 load ../lib/e2e
+load ../lib/pg_proxy
 
 ERRORS=$(for s in ERROR FATAL PANIC; do for c in 08P01 08006 57P01 58000 XX000; do echo "$s:$c"; done; done)
-
-proxy() { # LISTEN SERVER
-    python3 "$E2E_LIB/pg_proxy.py" "$1" "$2" </dev/null >>"$CLUSTER_DIR/proxy.log" 2>&1 3>&- 4>&- &
-    echo $! >>"$BATS_FILE_TMPDIR/pids"
-    poll_until 5 nc -z 127.0.0.1 "$1"
-}
 
 bouncer() { # LISTEN SERVER
     local dir=$CLUSTER_DIR/bouncer$1
@@ -21,7 +16,7 @@ bouncer() { # LISTEN SERVER
         "logfile=$dir/log" "pidfile=$dir/pid" | cluster_as_ sh -c "cat >'$dir/ini'"
     PATH=$PATH:/usr/sbin cluster_as_ pgbouncer "$dir/ini" >/dev/null 2>&1 3>&- 4>&- &
     poll_until 5 psql -h 127.0.0.1 -p "$1" -U postgres -Atqc 'select 1' postgres
-    cat "$dir/pid" >>"$BATS_FILE_TMPDIR/pids"
+    cat "$dir/pid" >>"$BATS_FILE_TMPDIR/proxies"
 }
 
 start() { # NAME PORT [SETTING...]
@@ -40,21 +35,20 @@ grant all on t to web;
 create function put(v text) returns text language sql volatile as $$ insert into t (v) values (v) returning v $$;
 SQL
     local direct behind front inner outer
-    direct=$(free_port) && proxy "$direct" "$CLUSTER_PORT"
+    direct=$(free_port) && proxy_start "$direct" "$CLUSTER_PORT"
     start direct "$direct"
     if PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null; then
         behind=$(free_port) && bouncer "$behind" "$direct"
         inner=$(free_port) && bouncer "$inner" "$CLUSTER_PORT"
-        outer=$(free_port) && proxy "$outer" "$inner"
+        outer=$(free_port) && proxy_start "$outer" "$inner"
         start behind "$behind" --db-prepared-statements false
         start front "$outer" --db-prepared-statements false
     fi
 }
 
 teardown_file() {
-    local pid
     server_stop_all
-    while read -r pid; do kill "$pid" 2>/dev/null || true; done <"$BATS_FILE_TMPDIR/pids"
+    proxy_stop_all
     cluster_stop
 }
 

@@ -11,9 +11,10 @@ before the same Sync), which PostgreSQL has finished by then:
     proxy:error:ERROR:08006:stay   the same error, then ReadyForQuery
     proxy:forged:FATAL:57P01:close the error has file, line and routine, as if PostgreSQL had made it
     proxy:silent                   nothing is passed on any more, in either direction, and nothing is closed
+    proxy:then-silent              the answer is passed on, and nothing after it
 
 `proxy:before:...` does the same when the request is sent, which PostgreSQL then never sees.
-SIGUSR1 makes all connections silent and lets new ones connect to nothing (the listen queue holds them).
+SIGUSR1 makes all connections that there are silent; new ones work. SIGUSR2 makes new ones silent, too.
 Only for clients that ask for neither TLS nor GSS (sslmode=disable gssencmode=disable)."""
 
 import asyncio
@@ -22,8 +23,9 @@ import signal
 import struct
 import sys
 
-MARKER = re.compile(rb"proxy:(before:)?(cut|silent|(?:error|forged):[A-Z]+:[0-9A-Z]+:(?:close|stay))")
-silent_for_all = asyncio.Event()
+MARKER = re.compile(rb"proxy:(before:)?(cut|silent|then-silent|(?:error|forged):[A-Z]+:[0-9A-Z]+:(?:close|stay))")
+pairs = set()
+silent_for_new = asyncio.Event()
 
 
 class Messages:
@@ -63,7 +65,7 @@ class Pair:
         self.groups_sent = self.groups_answered = 0
         self.spoil = {}  # group number: what is to happen to its answer
         self.held = b""
-        self.silent = False
+        self.silent = silent_for_new.is_set()
 
     def close(self):
         for writer in (self.client_writer, self.server_writer):
@@ -72,7 +74,7 @@ class Pair:
     def act(self, action):
         """True: the connection goes on."""
         words = action.split(b":")
-        if words[0] == b"silent":
+        if words[0].endswith(b"silent"):
             self.silent = True
             return True
         if words[0] == b"cut":
@@ -97,7 +99,7 @@ class Pair:
                     self.spoil[self.groups_sent] = found[2]
                 if kind in (b"S", b"Q"):
                     self.groups_sent += 1
-                if not self.silent and not silent_for_all.is_set():
+                if not self.silent:
                     self.server_writer.write(message)
             await self.server_writer.drain()
 
@@ -112,13 +114,21 @@ class Pair:
                     self.groups_answered += 1
                 if ends_group:
                     started = True
+                passes = not self.silent and action in (None, b"then-silent")
+                if passes:
+                    self.client_writer.write(message)
                 if action and ends_group and not self.act(action):
                     return
-                if not action and not self.silent and not silent_for_all.is_set():
-                    self.client_writer.write(message)
             await self.client_writer.drain()
 
     async def run(self):
+        pairs.add(self)
+        try:
+            await self.pass_on()
+        finally:
+            pairs.discard(self)
+
+    async def pass_on(self):
         tasks = [asyncio.create_task(self.to_server()), asyncio.create_task(self.to_client())]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
@@ -130,8 +140,6 @@ class Pair:
 
 async def serve(listen_port, server_port):
     async def on_client(reader, writer):
-        if silent_for_all.is_set():
-            await asyncio.sleep(3600)
         try:
             server = await asyncio.open_connection("127.0.0.1", server_port)
         except OSError:
@@ -139,7 +147,16 @@ async def serve(listen_port, server_port):
             return
         await Pair((reader, writer), server).run()
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, silent_for_all.set)
+    def silence():
+        for pair in pairs:
+            pair.silent = True
+
+    def silence_new():
+        silence()
+        silent_for_new.set()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, silence)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, silence_new)
     server = await asyncio.start_server(on_client, "127.0.0.1", listen_port)
     async with server:
         await server.serve_forever()
