@@ -153,7 +153,9 @@ static const struct conf_key database[] = {
     BOOL("db-pool-automatic-recovery", P, AT(db_pool_automatic_recovery), "true",
          "reconnect by itself when the database was away"),
     NUMBER(CONF_DURATION, "db-connect-timeout", R, AT(db_connect_timeout_us), "10s", SECOND / 10,
-           HOUR, "time for making a connection"),
+           HOUR,
+           "time for making a connection, shared equally by the hosts of db-uri; connect_timeout "
+           "in db-uri says otherwise, per host"),
     NUMBER(CONF_DURATION, "statement-timeout", R | CONF_CAN_OFF, AT(statement_timeout_us), "30s", 0,
            24 * HOUR,
            "most a request may take in the database, and ceiling of its timeout; 0 none"),

@@ -466,7 +466,8 @@ struct conn *conn_open(struct conn_env *env, const struct conn_ops *ops, void *o
                                 .application_name = env->application_name,
                                 .logins = env->logins,
                                 .client_login = env->client_login,
-                                .connect_timeout_us = env->conf->db_connect_timeout_us};
+                                .connect_timeout_us = env->conf->db_connect_timeout_us,
+                                .host_memory = &env->host_memory};
     c->session = session_start(env->loop, env->helpers, &spec, &session_ops, c);
     return c;
 }

@@ -54,8 +54,9 @@ struct conn_env {
     uint32_t seen[CONN_SEEN]; /* tags of texts that came lately */
     _Atomic unsigned *schema; /* counts changes that prepared statements may be stale after; all
                                  workers have it in common */
-    bool strings_known;       /* a session has told the next: */
-    bool backslash_escapes;   /* sessions begin with standard_conforming_strings off */
+    struct host_memory host_memory; /* which hosts of the uri were silent lately */
+    bool strings_known;             /* a session has told the next: */
+    bool backslash_escapes;         /* sessions begin with standard_conforming_strings off */
     struct db_pool_stats *stats;
 };
 

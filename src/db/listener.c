@@ -44,6 +44,7 @@ struct db_listener {
     void *arg;
     char *uri;
     uint64_t connect_timeout_us, probe_us;
+    struct host_memory host_memory;
     struct session *session;
     enum listener_state state;
     struct db_failure failure; /* of the batch under way */
@@ -179,7 +180,8 @@ static void connect_now(struct db_listener *l)
                                 .application_name = "pghttpd listen",
                                 .target_session_attrs = "primary",
                                 .logins = l->logins,
-                                .connect_timeout_us = l->connect_timeout_us};
+                                .connect_timeout_us = l->connect_timeout_us,
+                                .host_memory = &l->host_memory};
     l->state = LISTENER_CONNECTING;
     l->session = session_start(l->loop, l->helpers, &spec, &ops, l);
 }

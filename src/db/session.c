@@ -49,6 +49,9 @@ struct params {
     size_t n;
 };
 
+/* target_session_attrs=prefer-standby: all hosts are asked for a standby, then for any server. */
+enum attrs_pass { ATTRS_AS_GIVEN, ATTRS_STANDBY, ATTRS_ANY };
+
 struct session {
     struct loop *loop;
     struct session_ops ops;
@@ -63,7 +66,12 @@ struct session {
     struct lookup *lookup;
     struct login *login; /* CONNECTING */
     struct helpers *logins;
-    struct params params; /* until PQconnectStart has them; wiped */
+    struct params params; /* until it is connected, or no host is left; wiped */
+    struct hosts hosts;
+    size_t next_host;
+    struct host_memory *host_memory;
+    uint64_t connect_timeout_us;
+    enum attrs_pass attrs_pass;
     struct db_failure failure;
     uint64_t started_us, connect_us;
 };
@@ -223,10 +231,10 @@ static void params_build(struct session *s, const struct session_spec *spec)
     param_set(p, "client_encoding", "UTF8");
     param_default(p, "fallback_application_name", "pghttpd");
     param_default(p, "gssencmode", "disable"); /* a Kerberos library would block the loop */
-    param_default(p, "keepalives_idle", "60");
-    param_default(p, "keepalives_interval", "10");
+    param_default(p, "keepalives_idle", "15");
+    param_default(p, "keepalives_interval", "5");
     param_default(p, "keepalives_count", "3");
-    param_default(p, "tcp_user_timeout", "30000");
+    param_default(p, "tcp_user_timeout", "15000");
 }
 
 /* The host libpq would take when none is given: from PGHOST. */
@@ -305,6 +313,7 @@ static void destroy(void *p)
     struct session *s = p;
     PQfinish(s->pg);
     params_wipe(&s->params);
+    hosts_fini(&s->hosts);
     db_failure_fini(&s->failure);
     free(s);
 }
@@ -440,14 +449,29 @@ static void await(struct session *s, short readiness)
     go_down(s);
 }
 
-static void go_down_refused(struct session *s)
+/* The next host may be better where this one was not reached, gave no answer, starts up, or is not
+ * what target_session_attrs asks for; a login that is refused ends the attempt. */
+static bool is_of_host(const struct db_error *why)
+{
+    return strncmp(why->code, "08", 2) == 0 || strncmp(why->code, "57P", 3) == 0;
+}
+
+static bool connect_next(struct session *s);
+
+static void go_on_or_down(struct session *s)
+{
+    if (!is_of_host(&s->failure.error) || !connect_next(s))
+        go_down(s);
+}
+
+static void on_refused(struct session *s)
 {
     struct login *l = s->login;
     if (db_failure_any(&l->failure))
         db_failure_copy(&s->failure, &l->failure.error);
     else
         db_failure_text(&s->failure, PQerrorMessage(l->pg), "08001");
-    go_down(s);
+    go_on_or_down(s);
 }
 
 static void on_login_notice(void *arg, const PGresult *res)
@@ -463,6 +487,8 @@ static void login_done(struct session *s)
     s->login->pg = NULL;
     PQsetNoticeReceiver(s->pg, on_pq_notice, s);
     stop_login(s);
+    params_wipe(&s->params);
+    db_failure_fini(&s->failure); /* of hosts before this one */
     go_up(s);
 }
 
@@ -493,7 +519,7 @@ static void on_step(void *arg)
     else if (l->next == PGRES_POLLING_OK)
         login_done(s);
     else
-        go_down_refused(s);
+        on_refused(s);
 }
 
 static void on_next_turn(void *arg)
@@ -528,18 +554,32 @@ static void on_connect_timeout(void *arg)
 {
     struct session *s = arg;
     db_failure_set(&s->failure, "08001", "timeout expired while connecting to the database", NULL);
-    go_down(s);
+    if (s->host_memory && s->next_host > 0)
+        host_memory_note(s->host_memory, &s->hosts.v[s->next_host - 1], loop_now_us(s->loop));
+    go_on_or_down(s);
+}
+
+/* What connect_timeout in the uri says (libpq takes nothing below 2), else an equal share. */
+static uint64_t host_timeout_us(const struct session *s)
+{
+    const char *given = param_get(&s->params, "connect_timeout");
+    uint64_t seconds;
+    if (given && str_u64(str_of(given), 3600, &seconds) && seconds > 0)
+        return (seconds < 2 ? 2 : seconds) * 1000000;
+    return s->connect_timeout_us / (s->hosts.n ? s->hosts.n : 1);
 }
 
 static void connect_start(struct session *s)
 {
     struct login *l = s->login = xcalloc(1, sizeof *l);
+    uint64_t timeout_us = host_timeout_us(s);
     l->session = s;
     s->params.keys[s->params.n] = NULL;
     s->params.values[s->params.n] = NULL;
     s->state = SESSION_CONNECTING;
+    if (timeout_us)
+        loop_timer_set(&s->timeout, timeout_us);
     l->pg = PQconnectStartParams(s->params.keys, (const char *const *)s->params.values, 0);
-    params_wipe(&s->params);
     if (!l->pg) {
         db_failure_set(&s->failure, "53200", "out of memory for a connection", NULL);
         go_down(s);
@@ -548,9 +588,56 @@ static void connect_start(struct session *s)
     PQsetErrorVerbosity(l->pg, PQERRORS_VERBOSE); /* SQLSTATE in the text of a failed login */
     PQsetNoticeReceiver(l->pg, on_login_notice, l);
     if (PQstatus(l->pg) == CONNECTION_BAD)
-        go_down_refused(s);
+        on_refused(s);
     else
         await(s, EV_WRITE); /* as the first PQconnectPoll wants it (libpq docs) */
+}
+
+/* False: there is none left. */
+static bool connect_next(struct session *s)
+{
+    if (s->next_host >= s->hosts.n && s->attrs_pass == ATTRS_STANDBY) {
+        s->attrs_pass = ATTRS_ANY;
+        s->next_host = 0;
+        param_set(&s->params, "target_session_attrs", "any");
+    }
+    if (s->next_host >= s->hosts.n)
+        return false;
+    const struct host *h = &s->hosts.v[s->next_host++];
+    if (s->poll_ev)
+        event_free(s->poll_ev);
+    s->poll_ev = NULL;
+    stop_login(s);
+    param_set(&s->params, "host", h->name);
+    param_set(&s->params, "hostaddr", h->address);
+    param_set(&s->params, "port", h->port);
+    connect_start(s);
+    return true;
+}
+
+/* One host, or lists that libpq has something to say about: libpq does it all. */
+static void connect_first(struct session *s)
+{
+    const char *balance = param_get(&s->params, "load_balance_hosts"),
+               *attrs = param_get(&s->params, "target_session_attrs"),
+               *port = param_get(&s->params, "port");
+    bool random = balance && strcmp(balance, "random") == 0;
+    if (!hosts_parse(&s->hosts, effective_host(&s->params), param_get(&s->params, "hostaddr"),
+                     port ? port : getenv("PGPORT")) ||
+        s->hosts.n < 2) {
+        hosts_fini(&s->hosts);
+        connect_start(s);
+        return;
+    }
+    if (random)
+        hosts_shuffle(&s->hosts, (uint64_t)(uintptr_t)s ^ loop_clock_us());
+    if (s->host_memory)
+        hosts_put_silent_last(&s->hosts, s->host_memory, loop_now_us(s->loop));
+    if (attrs && strcmp(attrs, "prefer-standby") == 0) {
+        s->attrs_pass = ATTRS_STANDBY;
+        param_set(&s->params, "target_session_attrs", "standby");
+    }
+    connect_next(s);
 }
 
 static void lookup_free(void *arg)
@@ -579,7 +666,7 @@ static void on_resolved(void *arg)
         param_set(&s->params, "host", l->r.host);
         param_set(&s->params, "hostaddr", l->r.hostaddr);
         param_set(&s->params, "port", l->r.port);
-        connect_start(s);
+        connect_first(s);
     }
     lookup_free(l);
 }
@@ -609,6 +696,8 @@ struct session *session_start(struct loop *loop, struct helpers *helpers,
     s->arg = arg;
     s->client_login = spec->client_login;
     s->logins = spec->logins;
+    s->host_memory = spec->host_memory;
+    s->connect_timeout_us = spec->connect_timeout_us;
     s->started_us = loop_now_us(loop);
     loop_timer_init(&s->timeout, loop, on_connect_timeout, s);
     if (!params_from_uri(s, spec->uri ? spec->uri : "")) {
@@ -621,7 +710,7 @@ struct session *session_start(struct loop *loop, struct helpers *helpers,
     if (!param_get(&s->params, "hostaddr") && resolve_needed(effective_host(&s->params)))
         lookup_start(s, helpers);
     else
-        connect_start(s);
+        connect_first(s);
     return s;
 }
 

@@ -18,6 +18,7 @@
 
 #include "db/error.h"
 #include "db/helpers.h"
+#include "db/hosts.h"
 
 struct session;
 
@@ -29,7 +30,10 @@ struct session_spec {
     struct helpers *logins; /* compute what a login needs; not those that may hang in a lookup */
     bool client_login; /* the login is a client's: nothing of the server's own identity may help it
                           in, and a connection that did not need the password is refused (28P01) */
-    uint64_t connect_timeout_us; /* lookup and login together; 0: none */
+    /* Name lookup takes at most this; then each host its share of it, or what connect_timeout in
+     * the uri says. 0: no limit. */
+    uint64_t connect_timeout_us;
+    struct host_memory *host_memory; /* shared by sessions of one uri; outlives them. NULL: none */
 };
 
 struct session_ops {

@@ -304,6 +304,111 @@ static void test_lost(void **state)
     cluster_up(&cluster);
 }
 
+/* ---- several hosts ---- */
+
+/* Listens, and never accepts: the kernel completes the handshake, then there is silence. */
+static int silent_server(unsigned *port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+    *port = ntohs(a.sin_port);
+    return fd;
+}
+
+/* Accepts and closes, as a balancer does that has no server behind it. */
+static pid_t closing_server(int fd)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid > 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) {
+        int client = accept(fd, NULL, NULL);
+        if (client >= 0)
+            close(client);
+    }
+}
+
+static uint64_t connect_two(struct probe *p, unsigned first, const char *more,
+                            struct host_memory *memory)
+{
+    char uri[512];
+    snprintf(uri, sizeof uri, "host=127.0.0.1,127.0.0.1 port=%u,%u user=open dbname=postgres %s",
+             first, cluster.port, more);
+    uint64_t began = loop_clock_us();
+    probe_start(p, &(struct session_spec){
+                       .uri = uri, .connect_timeout_us = 1000000, .host_memory = memory});
+    return loop_clock_us() - began;
+}
+
+static void test_silent_host(void **state)
+{
+    (void)state;
+    unsigned port;
+    int fd = silent_server(&port);
+    struct host_memory memory = {0};
+    struct probe p = {0};
+    uint64_t took = connect_two(&p, port, "", &memory);
+    assert_int_equal(p.ups, 1);
+    assert_true(took >= 500000 && took < 900000); /* half of a second for each host */
+    probe_end(&p);
+    /* The next connection does not wait for it again. */
+    p = (struct probe){0};
+    took = connect_two(&p, port, "", &memory);
+    assert_int_equal(p.ups, 1);
+    assert_true(took < 400000);
+    probe_end(&p);
+    /* connect_timeout counts per host; libpq takes nothing below 2 seconds. */
+    p = (struct probe){0};
+    took = connect_two(&p, port, "connect_timeout=2", NULL);
+    assert_int_equal(p.ups, 1);
+    assert_true(took >= 2000000 && took < 2500000);
+    probe_end(&p);
+    close(fd);
+}
+
+static void test_closing_host(void **state)
+{
+    (void)state;
+    unsigned port;
+    int fd = silent_server(&port), status;
+    pid_t pid = closing_server(fd);
+    struct probe p = {0};
+    uint64_t took = connect_two(&p, port, "", NULL);
+    assert_int_equal(p.ups, 1);
+    assert_true(took < 400000);
+    probe_end(&p);
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    close(fd);
+}
+
+/* Every host is asked for what target_session_attrs wants; a refused login is asked of one only. */
+static void test_attrs_of_hosts(void **state)
+{
+    (void)state;
+    struct probe p = {0};
+    connect_two(&p, cluster.port, "target_session_attrs=standby", NULL);
+    assert_int_equal(p.downs, 1);
+    assert_non_null(strstr(p.message, "standby"));
+    probe_end(&p);
+    p = (struct probe){0};
+    connect_two(&p, cluster.port, "target_session_attrs=prefer-standby", NULL);
+    assert_int_equal(p.ups, 1);
+    probe_end(&p);
+    p = (struct probe){0};
+    connect_two(&p, cluster.port, "user=postgres password=wrong", NULL);
+    assert_int_equal(p.downs, 1);
+    assert_string_equal(p.code, "28P01");
+    probe_end(&p);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -331,6 +436,9 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_timeout),
         cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_silent_host),
+        cmocka_unit_test(test_closing_host),
+        cmocka_unit_test(test_attrs_of_hosts),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
