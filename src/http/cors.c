@@ -1,9 +1,20 @@
 #include "http/cors.h"
 
+#include "http/route.h"
+
 #define EXPOSED                                                                                    \
     "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, "    \
     "Transfer-Encoding, Range-Unit"
 #define METHODS "GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD"
+
+enum cors_pages cors_pages_of(unsigned route_flags, bool admin, bool open)
+{
+    if (admin || route_flags & ROUTE_ADMIN)
+        return CORS_NONE;
+    if (route_flags & ROUTE_REST)
+        return CORS_ANY;
+    return open && route_flags & ROUTE_STRICT_ORIGIN ? CORS_LISTED_BY_NAME : CORS_LISTED;
+}
 
 bool cors_listed(const struct conf_list *allowed, struct str origin, bool strict, bool *exact)
 {
@@ -26,10 +37,10 @@ static struct str allow_origin(const struct cors_request *q, const struct conf_l
 {
     *exact = false;
     if (!q->origin.p)
-        return q->options && !q->guarded ? STR("*") : (struct str){0};
-    if (allowed->n == 0 && !q->guarded)
+        return q->options && q->pages == CORS_ANY ? STR("*") : (struct str){0};
+    if (allowed->n == 0 && q->pages == CORS_ANY)
         return STR("*");
-    if (!cors_listed(allowed, q->origin, q->strict, exact))
+    if (!cors_listed(allowed, q->origin, q->pages == CORS_LISTED_BY_NAME, exact))
         return (struct str){0};
     return *exact ? q->origin : STR("*");
 }
@@ -56,6 +67,8 @@ void cors_headers(const struct cors_request *q, const struct conf_list *allowed,
                   void *arg)
 {
     bool exact;
+    if (q->pages == CORS_NONE)
+        return;
     struct str origin = allow_origin(q, allowed, &exact);
     /* One reservation, so that the values made below stay where they are. */
     if (!buf_reserve(scratch, q->origin.n + q->requested_headers.n + 1024))

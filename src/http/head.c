@@ -328,8 +328,7 @@ struct cors_request head_cors(const struct request *q)
         .own_exposed = route ? route->exposed_headers : NULL,
         .options = options,
         .preflight = options && q->origin.p && q->ask_method.p,
-        .guarded = (flags & ROUTE_GUARDED) != 0,
-        .strict = flags & ROUTE_STRICT_ORIGIN && access_of(q) == CONF_OPEN,
+        .pages = cors_pages_of(flags, q->server->admin, route && access_of(q) == CONF_OPEN),
     };
 }
 

@@ -13,7 +13,8 @@
 
 enum route_flags {
     ROUTE_DATABASE = 1,       /* also /db/NAME/... */
-    ROUTE_REST = 2,           /* mounted at rest-path, all methods */
+    ROUTE_REST = 2,           /* mounted at rest-path, all methods; pages of any origin may read it
+                                 (cors.h) */
     ROUTE_GUARDED = 4,        /* web pages of foreign origins are refused before run: /sql, /copy,
                                  /notify */
     ROUTE_BODY_STREAM = 8,    /* body goes to http_body_sink */

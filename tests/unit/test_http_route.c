@@ -219,6 +219,20 @@ static char *cors_text(struct cors_request q, const char *const *allowed, size_t
         free(text_);                                                                               \
     } while (0)
 
+static void says_which_pages_may_read(void **state)
+{
+    (void)state;
+    static const unsigned admin_port[] = {0, ROUTE_ADMIN, ROUTE_ADMIN | ROUTE_LOCAL, ROUTE_REST};
+    for (size_t i = 0; i < sizeof admin_port / sizeof *admin_port; i++)
+        for (int open = 0; open < 2; open++)
+            assert_int_equal(cors_pages_of(admin_port[i], true, open), CORS_NONE);
+    assert_int_equal(cors_pages_of(0, false, false), CORS_LISTED); /* nothing at this path */
+    assert_int_equal(cors_pages_of(ROUTE_DATABASE, false, true), CORS_LISTED);
+    assert_int_equal(cors_pages_of(ROUTE_REST | ROUTE_DATABASE, false, true), CORS_ANY);
+    assert_int_equal(cors_pages_of(ROUTE_STRICT_ORIGIN, false, true), CORS_LISTED_BY_NAME);
+    assert_int_equal(cors_pages_of(ROUTE_STRICT_ORIGIN, false, false), CORS_LISTED);
+}
+
 static void allows_origins(void **state)
 {
     (void)state;
@@ -227,32 +241,35 @@ static void allows_origins(void **state)
         "Access-Control-Expose-Headers: Content-Encoding, Content-Location, Content-Range, "
         "Content-Type, Date, Location, Server, Transfer-Encoding, Range-Unit\n";
     char text[512];
-    assert_cors("", NULL, 0, .guarded = false);
+    assert_cors("", NULL, 0, .pages = CORS_ANY);
     snprintf(text, sizeof text, "Access-Control-Allow-Origin: *\n%s", exposed);
-    assert_cors(text, NULL, 0, .origin = STR("http://x"));
+    assert_cors(text, NULL, 0, .origin = STR("http://x"), .pages = CORS_ANY);
     snprintf(text, sizeof text, "Access-Control-Allow-Origin: *\n%.*s, Pghttpd-Truncated\n",
              (int)sizeof exposed - 2, exposed);
-    assert_cors(text, NULL, 0, .origin = STR("http://x"), .own_exposed = "Pghttpd-Truncated");
+    assert_cors(text, NULL, 0, .origin = STR("http://x"), .own_exposed = "Pghttpd-Truncated",
+                .pages = CORS_ANY);
     snprintf(text, sizeof text,
              "Access-Control-Allow-Origin: http://b\nAccess-Control-Allow-Credentials: true\n"
              "Vary: Origin\n%s",
              exposed);
-    assert_cors(text, listed, 2, .origin = STR("http://b"));
-    assert_cors("Vary: Origin\n", listed, 2, .origin = STR("http://c"));
-    assert_cors("", NULL, 0, .origin = STR("http://x"), .guarded = true);
-    assert_cors("Access-Control-Allow-Origin: *\n", NULL, 0, .options = true);
+    for (enum cors_pages p = CORS_LISTED_BY_NAME; p <= CORS_ANY; p++)
+        assert_cors(text, listed, 2, .origin = STR("http://b"), .pages = p);
+    assert_cors("", listed, 2, .origin = STR("http://b"), .pages = CORS_NONE);
+    assert_cors("Vary: Origin\n", listed, 2, .origin = STR("http://c"), .pages = CORS_ANY);
+    assert_cors("", NULL, 0, .origin = STR("http://x"), .pages = CORS_LISTED);
+    assert_cors("Access-Control-Allow-Origin: *\n", NULL, 0, .options = true, .pages = CORS_ANY);
     assert_cors("Access-Control-Allow-Origin: *\n"
                 "Access-Control-Allow-Headers: Authorization, Foo, Bar, Accept, Accept-Language, "
                 "Content-Language\n"
                 "Access-Control-Allow-Methods: GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD\n"
                 "Access-Control-Max-Age: 86400\n",
                 NULL, 0, .origin = STR("http://x"), .options = true, .preflight = true,
-                .requested_headers = STR("Foo, Bar"));
+                .requested_headers = STR("Foo, Bar"), .pages = CORS_ANY);
     assert_cors("Access-Control-Allow-Headers: Authorization, Neon-X, Accept, Accept-Language, "
                 "Content-Language\n"
                 "Access-Control-Allow-Methods: GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD\n"
                 "Access-Control-Max-Age: 86400\n",
-                NULL, 0, .options = true, .guarded = true, .own_headers = "Neon-X");
+                NULL, 0, .options = true, .pages = CORS_LISTED, .own_headers = "Neon-X");
 }
 
 static void believes_trusted_proxies(void **state)
@@ -384,6 +401,7 @@ int main(void)
         cmocka_unit_test(negotiates),
         cmocka_unit_test(keeps_foreign_pages_out),
         cmocka_unit_test(wants_its_own_name_in_open_mode),
+        cmocka_unit_test(says_which_pages_may_read),
         cmocka_unit_test(allows_origins),
         cmocka_unit_test(believes_trusted_proxies),
         cmocka_unit_test(redacts_secrets),

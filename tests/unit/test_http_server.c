@@ -329,7 +329,7 @@ static void answers_head_and_options(void **state)
     h = ask("OPTIONS /hello HTTP/1.1\r\n" HOST CLOSE "\r\n");
     assert_int_equal(status_of(&h), 200);
     assert_true(has(&h, "Allow: GET, HEAD, POST, OPTIONS"));
-    assert_true(has(&h, "Access-Control-Allow-Origin: *"));
+    assert_false(has(&h, "Access-Control-Allow-Origin"));
     assert_true(has(&h, "Content-Length: 0"));
     hear_free(&h);
     h = ask(
@@ -342,8 +342,7 @@ static void answers_head_and_options(void **state)
     assert_true(has(&h, "Access-Control-Max-Age: 86400\r\n"));
     hear_free(&h);
     h = ask("GET /hello HTTP/1.1\r\n" HOST CLOSE "Origin: http://b\r\n\r\n");
-    assert_true(has(&h, "Access-Control-Allow-Origin: *"));
-    assert_true(has(&h, "Access-Control-Expose-Headers: Content-Encoding, Content-Location"));
+    assert_false(has(&h, "Access-Control-"));
     hear_free(&h);
 }
 
