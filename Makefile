@@ -56,11 +56,14 @@ $(BUILD)/%.o: %.c | $(BUILD)/gen/console_data.h
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-# The files of src/console inside the program: app.js is console_app_js[] .. console_app_js_end.
+# The files of src/console inside the program: console_files[] has the name, the bytes and an ETag of each.
 $(BUILD)/gen/console_data.h: $(CONSOLE) Makefile
 	@mkdir -p $(@D)
 	@{ echo '/* made by the Makefile from src/console */'; for f in $(notdir $(CONSOLE)); do \
-	    n=console_$$(echo $$f | tr -c 'a-z0-9\n' _); echo "extern const char $$n[], $${n}_end[];"; done; } > $@
+	    n=console_$$(echo $$f | tr -c 'a-z0-9\n' _); echo "extern const char $$n[], $${n}_end[];"; done; \
+	    echo 'static const struct console_file {const char *name, *etag, *from, *to;} console_files[] = {'; \
+	    for f in $(notdir $(CONSOLE)); do n=console_$$(echo $$f | tr -c 'a-z0-9\n' _); \
+	    echo "    {\"$$f\", \"\\\"$$(sha256sum <src/console/$$f | cut -c1-16)\\\"\", $$n, $${n}_end},"; done; echo '};'; } > $@
 $(BUILD)/gen/console_data.S: $(CONSOLE) Makefile
 	@mkdir -p $(@D)
 	@{ echo '.section .rodata'; for f in $(notdir $(CONSOLE)); do n=console_$$(echo $$f | tr -c 'a-z0-9\n' _); \

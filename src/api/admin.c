@@ -31,7 +31,7 @@ static void run_live(struct worker *w, struct http_req *r)
     http_reply_static(r, 200, TEXT, STR("live\n"));
 }
 
-static void run_ready(struct worker *w, struct http_req *r)
+void admin_ready(struct worker *w, struct http_req *r)
 {
     const char *reason = NULL;
     char events[1024];
@@ -382,7 +382,7 @@ static void on_gather_gone(void *arg)
     g->req = NULL;
 }
 
-static void run_metrics(struct worker *w, struct http_req *r)
+void admin_metrics(struct worker *w, struct http_req *r)
 {
     struct app *app = w->app;
     struct gather *g = xcalloc(1, sizeof *g + app->n_workers * sizeof g->parts[0]);
@@ -404,12 +404,12 @@ const struct route live_route = {.name = "live",
 const struct route ready_route = {.name = "ready",
                                   .methods = "GET",
                                   .path = "/ready",
-                                  .run = run_ready,
+                                  .run = admin_ready,
                                   .flags = ROUTE_ADMIN | ROUTE_NO_BODY | ROUTE_HEAD_LENGTH};
 const struct route metrics_route = {.name = "metrics",
                                     .methods = "GET",
                                     .path = "/metrics",
-                                    .run = run_metrics,
+                                    .run = admin_metrics,
                                     .flags = ROUTE_ADMIN | ROUTE_LOCAL | ROUTE_NO_BODY |
                                              ROUTE_HEAD_LENGTH};
 const struct route config_route = {.name = "config",

@@ -3,8 +3,17 @@
 #include <stddef.h>
 
 const struct route *const api_routes[] = {
-    &sql_route,     &copy_route, &listen_route, &listen_channel_route, &notify_route, &page_route,
-    &console_route, &rest_route, NULL,
+    &sql_route,
+    &copy_route,
+    &listen_route,
+    &listen_channel_route,
+    &notify_route,
+    &page_route,
+    &console_metrics_route,
+    &console_ready_route,
+    &console_route,
+    &rest_route,
+    NULL,
 };
 
 const struct route *const api_admin_routes[] = {

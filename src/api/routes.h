@@ -7,7 +7,7 @@
 
 extern const struct route sql_route, copy_route;
 extern const struct route listen_route, listen_channel_route, notify_route;
-extern const struct route page_route, console_route;
+extern const struct route page_route, console_route, console_metrics_route, console_ready_route;
 extern const struct route rest_route;
 extern const struct route live_route, ready_route, metrics_route, config_route, listen_state_route,
     schema_cache_route;

@@ -44,7 +44,7 @@ struct conf {
     const char *admin_server_host, *admin_server_unix_socket;
     unsigned admin_server_port, admin_server_unix_socket_mode; /* CONF_PORT_OFF: no admin server */
     const char *admin_token;
-    bool server_reuseport, trusted_network;
+    bool server_reuseport, trusted_network, console;
     unsigned workers; /* resolved: at least 1 */
     struct conf_list server_names, server_trusted_proxies;
     struct conf_list server_cors_allowed_origins;

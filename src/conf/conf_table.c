@@ -100,6 +100,8 @@ static const struct conf_key listening[] = {
          "request header that is sent back in the response"),
     BOOL("server-timing-enabled", P | D, AT(server_timing_enabled), "false",
          "tell in Server-Timing where the time went"),
+    BOOL("console", R, AT(console), "true",
+         "the page at /, for people: SQL, tables, events and what the server does, in a browser"),
     NUMBER(CONF_UINT, "server-connections-max", 0, AT(server_connections_max), "10000", 1, 1000000,
            "HTTP connections at once, event streams not counted"),
     NUMBER(CONF_UINT, "server-streams-max", R, AT(server_streams_max), "20000", 0, 1000000,

@@ -1,168 +1,130 @@
-'use strict';
-const $ = id => document.getElementById(id);
-const status = text => { $('status').textContent = text };
+// The console: tabs, signing in, light and dark. Each tab is a module with start() and show().
+import { auth, base, config, keepAuth, request } from './api.js';
+import * as browse from './browse.js';
+import { $, dialog, h, status, stored } from './dom.js';
+import * as events from './events.js';
+import * as server from './server.js';
+import * as sql from './sql.js';
 
-function element(name, text, className) {
-  const e = document.createElement(name);
-  if (text !== undefined) e.textContent = text;
-  if (className) e.className = className;
-  return e;
+const tabs = { sql, browse, events, server };
+const buttons = [...document.querySelectorAll('[role=tab]')];
+
+// The open tab is in the address (#browse/products), with the arrow keys as the ARIA pattern has it.
+function open(name, focus) {
+  if (!tabs[name]) name = 'sql';
+  for (const b of buttons) {
+    const chosen = b.id === 'tab-' + name;
+    b.setAttribute('aria-selected', chosen);
+    b.tabIndex = chosen ? 0 : -1;
+    $(b.getAttribute('aria-controls')).hidden = !chosen;
+    if (chosen && focus) b.focus();
+  }
+  if (location.hash.slice(1).split('/')[0] !== name) location.hash = name;
+  document.title = buttons.find(b => b.id === 'tab-' + name).textContent + ' – pghttpd';
+  status('');
+  tabs[name].show();
 }
 
-/* Tabs, with the arrow keys as the ARIA pattern has it; the open one is in the address. */
-const tabs = [...document.querySelectorAll('[role=tab]')];
-function open(tab) {
-  for (const t of tabs) {
-    const chosen = t === tab;
-    t.setAttribute('aria-selected', chosen);
-    t.tabIndex = chosen ? 0 : -1;
-    $(t.getAttribute('aria-controls')).hidden = !chosen;
-  }
-  history.replaceState(null, '', '#' + tab.getAttribute('aria-controls'));
-}
-tabs.forEach((tab, i) => {
-  tab.onclick = () => open(tab);
-  tab.onkeydown = e => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
-    if (!step) return;
-    const next = tabs[(i + step + tabs.length) % tabs.length];
-    open(next);
-    next.focus();
-  };
-});
-open(tabs.find(t => '#' + t.getAttribute('aria-controls') === location.hash) || tabs[0]);
-
-function table(columns, rows, caption) {
-  const t = element('table');
-  t.append(element('caption', caption));
-  const head = t.createTHead().insertRow();
-  for (const c of columns) {
-    const th = element('th', c);
-    th.scope = 'col';
-    head.append(th);
-  }
-  const body = t.createTBody();
-  for (const row of rows) {
-    const tr = body.insertRow();
-    for (const v of row)
-      tr.append(element('td', v === null ? 'null' : typeof v === 'object' ? JSON.stringify(v) : String(v), v === null ? 'null' : ''));
-  }
-  return t;
-}
-
-function problem(e) {
-  const box = element('div', undefined, 'error');
-  box.append(element('strong', (e.code ? e.code + ' ' : '') + (e.message || 'failed')));
-  for (const text of [e.detail || e.details, e.hint, e.position && 'at character ' + e.position])
-    if (text) box.append(element('div', typeof text === 'object' ? JSON.stringify(text) : text));
-  return box;
-}
-
-const plural = (n, what) => n + ' ' + what + (n === 1 ? '' : 's');
-
-/* Runs one request: the button is off meanwhile, the footer says how it went. */
-async function send(button, into, url, options, show) {
-  const began = performance.now();
-  button.disabled = true;
-  into.setAttribute('aria-busy', 'true');
-  status('Waiting for the answer…');
-  try {
-    const r = await fetch(url, options);
-    const text = await r.text();
-    const json = /json/.test(r.headers.get('content-type') || '') && text ? JSON.parse(text) : undefined;
-    into.replaceChildren(...(r.ok ? show(json, text, r) : [problem(json || { message: text || r.statusText })]));
-    status(r.status + ' in ' + Math.round(performance.now() - began) + ' ms, ' + plural(text.length, 'byte'));
-  } catch (e) {
-    into.replaceChildren(problem({ message: 'No answer: ' + e.message }));
-    status('No answer.');
-  }
-  into.removeAttribute('aria-busy');
-  button.disabled = false;
-}
-
-/* SQL */
-const sqlForm = document.querySelector('#sql form');
-sqlForm.onsubmit = e => {
-  e.preventDefault();
-  const parts = $('query').value.split(/\n\s*\n/).map(s => s.trim()).filter(Boolean);
-  const headers = { 'Content-Type': 'application/json' };
-  if ($('user').value)
-    headers.Authorization = 'Basic ' + btoa(String.fromCharCode(...new TextEncoder().encode($('user').value + ':' + $('password').value)));
-  const body = JSON.stringify(parts.length > 1
-    ? { queries: parts.map(query => ({ query, arrayMode: true })) }
-    : { query: parts[0] || '', arrayMode: true });
-  send(sqlForm.querySelector('button'), $('sql-result'), 'sql?max_rows=1000', { method: 'POST', headers, body }, json =>
-    (json.results || [json]).map(r => r.fields && r.fields.length
-      ? table(r.fields.map(f => f.name), r.rows, plural(r.rows.length, 'row') + (r.truncated ? ', and more' : ''))
-      : element('p', [r.command, r.rowCount].filter(v => v !== null && v !== '').join(' '))));
-};
-$('query').onkeydown = e => {
-  if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) {
-    e.preventDefault();
-    sqlForm.requestSubmit();
-  }
-};
-
-/* REST */
-const restForm = document.querySelector('#rest form');
-restForm.onsubmit = e => {
-  e.preventDefault();
-  const method = $('method').value;
-  const headers = {};
-  if ($('token').value) headers.Authorization = 'Bearer ' + $('token').value.trim();
-  const options = { method, headers };
-  if (method !== 'GET' && $('body').value) {
-    options.body = $('body').value;
-    headers['Content-Type'] = 'application/json';
-    headers.Prefer = 'return=representation';
-  }
-  send(restForm.querySelector('button'), $('rest-result'), 'rest/' + $('path').value.replace(/^\/+/, ''), options, (json, text, r) => {
-    if (Array.isArray(json) && json.length && json.every(v => v && typeof v === 'object' && !Array.isArray(v))) {
-      const columns = [...new Set(json.flatMap(Object.keys))];
-      return [table(columns, json.map(o => columns.map(c => c in o ? o[c] : null)), r.headers.get('content-range') || plural(json.length, 'row'))];
-    }
-    return [element('pre', json === undefined ? text || '(empty)' : JSON.stringify(json, null, 2))];
+function tabKeys() {
+  buttons.forEach((b, i) => {
+    b.onclick = () => open(b.id.slice(4));
+    b.onkeydown = e => {
+      const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: buttons.length - 1 }[e.key];
+      if (to !== undefined) open(buttons.at(to % buttons.length).id.slice(4), true);
+    };
   });
-};
-
-/* Events */
-let source;
-function note(text, mark) {
-  const li = element('li', undefined, mark ? 'mark' : '');
-  const time = element('time', new Date().toLocaleTimeString());
-  li.append(time, text);
-  $('log').prepend(li);
-  while ($('log').children.length > 500) $('log').lastChild.remove();
+  addEventListener('hashchange', () => open(location.hash.slice(1).split('/')[0]));
+  // Alt+1 ... Alt+4
+  addEventListener('keydown', e => {
+    if (e.altKey && !e.ctrlKey && buttons[e.key - 1]) {
+      e.preventDefault();
+      open(buttons[e.key - 1].id.slice(4), true);
+    }
+  });
 }
-const channels = () => $('channel').value.split(/\s+/).filter(Boolean);
-document.querySelector('#events form').onsubmit = e => {
-  e.preventDefault();
-  if (source) {
-    source.close();
-    source = undefined;
-    $('listen').textContent = 'Listen';
-    status('Stopped.');
-    return;
+
+export function claims(token) {
+  try {
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')), c => c.charCodeAt(0))));
+  } catch { return null; }
+}
+
+function who() {
+  const token = auth.token && claims(auth.token);
+  const parts = [auth.user, token && 'token' + (token.role ? ': ' + token.role : ''), auth.admin && 'operator'].filter(Boolean);
+  $('sign-in').textContent = parts.join(' · ') || 'Sign in';
+  $('sign-in').classList.toggle('signed', parts.length > 0);
+}
+
+async function signIn(reason) {
+  const field = (label, about, input) => h('div', { class: 'field' }, h('label', { for: input.id }, label), input, h('p', { class: 'soft' }, about));
+  const user = h('input', { id: 'user', autocomplete: 'username', value: auth.user, spellcheck: 'false', autocapitalize: 'off' });
+  const password = h('input', { id: 'password', type: 'password', autocomplete: 'current-password', value: auth.password });
+  const token = h('textarea', { id: 'token', rows: '3', spellcheck: 'false', autocomplete: 'off', value: auth.token });
+  const admin = h('input', { id: 'admin', type: 'password', autocomplete: 'off', value: auth.admin });
+  const answer = dialog('Sign in', [
+    h('p', { class: 'soft' }, 'Kept in this tab alone, and forgotten with it.'),
+    h('fieldset', null, h('legend', null, 'PostgreSQL login'), h('p', { class: 'soft' }, { off: 'SQL is switched off here (sql-access = off).', login: 'For SQL. You work with the rights of this login.', open: 'Not needed here: sql-access is open.' }[config.sql]),
+      h('div', { class: 'fields' }, h('div', null, h('label', { for: 'user' }, 'User'), user), h('div', null, h('label', { for: 'password' }, 'Password'), password))),
+    field('Token (JWT)', 'For Browse and Events. Its role is yours.', token),
+    field('Admin token', 'For Server: the value of admin-token.', admin),
+  ], [['out', 'Sign out'], ['close', 'Cancel'], ['in', 'Sign in', 'main']]);
+  ({ user, token, admin }[reason] || user).focus();
+  const done = await answer;
+  if (done === 'in') keepAuth({ user: user.value, password: password.value, token: token.value.trim(), admin: admin.value });
+  if (done === 'out') keepAuth({ user: '', password: '', token: '', admin: '' });
+  if (done === 'in' || done === 'out') {
+    who();
+    status(done === 'in' ? 'Signed in.' : 'Signed out.');
+    open(location.hash.slice(1).split('/')[0]);
   }
-  source = new EventSource('listen?' + channels().map(c => 'channel=' + encodeURIComponent(c)).join('&'));
-  $('listen').textContent = 'Stop';
-  status('Connecting…');
-  source.onopen = () => status('Listening on ' + channels().join(', ') + '.');
-  source.onmessage = m => {
-    const d = JSON.parse(m.data);
-    note(d.channel + '  ' + d.payload);
+}
+
+function theme() {
+  const themes = ['auto', 'light', 'dark'];
+  const set = name => {
+    document.documentElement.dataset.theme = name;
+    $('theme').textContent = { auto: 'Auto', light: 'Light', dark: 'Dark' }[name];
+    $('theme').setAttribute('aria-label', 'Colours: ' + name);
   };
-  for (const kind of ['overflow', 'gap', 'expired'])
-    source.addEventListener(kind, m => note(kind + ' ' + m.data, true));
-  source.onerror = () => {
-    if (!source || source.readyState !== EventSource.CLOSED) return status('Connection lost, trying again…');
-    source = undefined;
-    $('listen').textContent = 'Listen';
-    status('Refused: is listen-access on?');
+  set(stored.get('theme', 'auto'));
+  $('theme').onclick = () => {
+    const next = themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % 3];
+    stored.set('theme', next);
+    set(next);
   };
-};
-$('send').onsubmit = async e => {
-  e.preventDefault();
-  const r = await fetch('notify/' + encodeURIComponent(channels()[0] || ''), { method: 'POST', body: $('payload').value }).catch(() => undefined);
-  status(!r ? 'No answer.' : r.ok ? 'Sent.' : 'Not sent: ' + r.status + ' ' + (await r.text()));
-};
+}
+
+function databases() {
+  if (config.databases.length < 2) return;
+  const choice = $('database');
+  choice.replaceChildren(...config.databases.map(d => h('option', { value: d.name }, d.name || 'main database')));
+  choice.value = auth.database;
+  choice.hidden = false;
+  choice.onchange = () => {
+    keepAuth({ database: choice.value });
+    open(location.hash.slice(1).split('/')[0]);
+  };
+}
+
+theme();
+try {
+  Object.assign(config, await (await request(base + '-/console/config.json')).json());
+} catch (e) {
+  status('The server does not say what it allows: ' + e.message);
+}
+who();
+databases();
+$('sign-in').onclick = () => signIn();
+let asking = false;
+document.addEventListener('sign-in', async e => {
+  if (asking || document.querySelector('dialog')) return;
+  asking = true;
+  await signIn(e.detail);
+  asking = false;
+});
+for (const b of document.querySelectorAll('[data-sign-in]')) b.onclick = () => signIn(b.dataset.signIn);
+for (const tab of Object.values(tabs)) tab.start();
+tabKeys();
+open(location.hash.slice(1).split('/')[0] || 'sql');
+document.documentElement.dataset.state = 'started';

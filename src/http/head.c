@@ -255,15 +255,22 @@ bool head_read(struct request *q, const char *method, const char *version, struc
 
 /* --- route and everything that can be refused now --- */
 
+bool http_has_admin_token(const struct http_req *r)
+{
+    const struct request *q = (const struct request *)(const void *)r;
+    const char *token = q->server->conf->admin_token;
+    struct str given = http_header(r, "Authorization");
+    if (!token || !str_istarts(given, STR("Bearer ")))
+        return false;
+    given = str_trim(str_from(given, 7));
+    return given.n == strlen(token) && CRYPTO_memcmp(given.p, token, given.n) == 0;
+}
+
 static bool check_local(struct request *q, struct err *err)
 {
-    const char *token = q->server->conf->admin_token;
     struct str given = http_header(&q->pub, "Authorization");
-    if (token && str_istarts(given, STR("Bearer "))) {
-        given = str_trim(str_from(given, 7));
-        if (given.n == strlen(token) && CRYPTO_memcmp(given.p, token, given.n) == 0)
-            return true;
-    }
+    if (http_has_admin_token(&q->pub))
+        return true;
     if (http_is_local(&q->pub)) {
         /* A page whose name was made to mean this machine (DNS rebinding) comes from here, too. */
         const struct conf *conf = q->server->conf;

@@ -128,6 +128,9 @@ MUSTCHECK bool http_guard(struct http_req *, struct err *);
 /* Did it come over loopback or a unix socket? */
 bool http_is_local(const struct http_req *);
 
+/* Does it carry admin-token as its bearer token? */
+bool http_has_admin_token(const struct http_req *);
+
 /* For the access log and Server-Timing. */
 void http_set_times(struct http_req *, uint64_t queue_us, uint64_t connect_us, uint64_t db_us);
 

@@ -1,22 +1,89 @@
-# The page at / in headless Chromium.
+# The console at / in Chromium, driven by Playwright (console.mjs); what the server says to it.
 
 load ../lib/e2e
 
 setup_file() {
-    e2e_start --sql-access open --listen-access open --notify-access open --db-anon-role web_anon <<'SQL'
-create role web_anon;
-create table items (id int primary key, name text);
-insert into items select i, 'item ' || i from generate_series(1, 30) i;
-create table seen (n int);
-grant select on items to web_anon;
-SQL
+    cluster_start || return 1
+    cluster_psql -c 'create database demo' && cluster_psql -d demo -f config/demo.sql >/dev/null || return 1
+    server_start --db-uri "$(cluster_uri demo demo demo)" --listen-buffer 64 --listen-buffer-max 64 "$SERVER_TOP/config/demo.conf"
 }
 
 teardown_file() {
     e2e_stop
 }
 
-@test "the page runs SQL, asks REST and shows events" {
+console() {
     [ -n "$(command -v chromium chromium-browser google-chrome)" ] || skip "no Chromium"
-    node tests/clients/console.mjs "$SERVER_URL"
+    timeout -k 5 200 node tests/clients/console.mjs "$@"
+}
+
+@test "SQL: types, NULL, several results, the selection" { console sql; }
+@test "SQL: completion of tables, columns, functions and keywords" { console complete; }
+@test "SQL: the grid sorts, copies, opens cells, draws as one scrolls" { console grid; }
+@test "SQL: errors at their place, one transaction" { console errors; }
+@test "SQL: rows while it runs, Cancel in PostgreSQL, plans, history" { console running; }
+@test "Browse: filter, order, embed, request, insert, edit, delete, call" { console browse; }
+@test "Browse: what is not granted says what would allow it" { console denied; }
+@test "Events: channels, NOTIFY, filter, pause, a restart, an overflow" { console events; }
+@test "Server: charts, own queries, what /ready says across a restart" { console server; }
+@test "with the keyboard alone" { console keyboard; }
+@test "axe-core finds nothing, nothing is wider than 360 px" { console accessible; }
+
+@test "a server with its defaults: what it does not allow is shown with the setting" {
+    SERVER_NAME=closed server_start --db-uri "$(cluster_uri demo demo demo)" --db-schemas api --admin-token 'an admin token'
+    console closed
+    server_stop
+}
+
+@test "the page: strict policy, no inline script or style, under 200 KB, asked for again by its ETag" {
+    req GET / -H 'Accept: text/html'
+    [ "$status" = 200 ]
+    header content-security-policy | grep -q "default-src 'none'; script-src 'self'; style-src 'self'"
+    run ! grep -qE "unsafe|data:|blob:" <<<"$(header content-security-policy)"
+    run ! grep -qiE '<style|style=|<script>| on[a-z]+=' <<<"$body"
+    [ "$(cat src/console/* | wc -c)" -lt 200000 ]
+    local file etag
+    for file in src/console/*; do
+        req GET "/console/${file##*/}"
+        [ "$status" = 200 ]
+        cmp "$file" "$body_file"
+        etag=$(header etag)
+        req GET "/console/${file##*/}" -H "If-None-Match: $etag"
+        [ "$status" = 304 ]
+        [ ! -s "$body_file" ]
+    done
+    req GET /console/../conf
+    [ "$status" = 404 ]
+}
+
+@test "what the server does is shown where all is open, or to who has the admin token" {
+    req GET /console/metrics
+    [ "$status" = 200 ]
+    grep -q '^pghttpd_db_pool_size' "$body_file"
+    req GET /console/metrics -H 'Origin: http://evil.example'
+    [ "$status" = 403 ]
+    req GET /console/metrics -H 'Host: evil.example'
+    [ "$status" = 421 ]
+    SERVER_NAME=closed server_start --db-uri "$(cluster_uri demo demo demo)" --admin-token 'an admin token'
+    req GET /console/metrics
+    [ "$status" = 401 ]
+    assert_json '.hint | test("admin-token")'
+    req GET /console/ready -H 'Authorization: Bearer wrong'
+    [ "$status" = 403 ]
+    req GET /console/ready -H 'Authorization: Bearer an admin token'
+    [ "$status" = 200 ]
+    [ "$body" = ready ]
+    server_stop
+}
+
+@test "console = off: there is no page" {
+    SERVER_NAME=off server_start --db-uri "$(cluster_uri demo demo demo)" --console off --sql-access open
+    req GET / -H 'Accept: text/html'
+    [ "$(header content-type)" = 'application/json; charset=utf-8' ]
+    for path in app.js config.json metrics ready; do
+        req GET /console/$path
+        [ "$status" = 404 ]
+        assert_json '.hint == "console = on"'
+    done
+    server_stop
 }
