@@ -13,7 +13,8 @@ struct stmt_cache {
     struct stmt_entry *oldest, *newest; /* by use */
     uint32_t *dead;                     /* numbers of names to be closed */
     size_t n_dead, dead_cap;
-    uint32_t last; /* number of the name given last */
+    size_t n_orphans; /* names the server may still know, at most */
+    uint32_t last;    /* number of the name given last */
 };
 
 struct stmt_cache *stmt_cache_new(unsigned names_max)
@@ -197,7 +198,7 @@ void stmt_cache_ready(struct stmt_cache *c, struct stmt_entry *e)
     e->state = STMT_READY;
 }
 
-void stmt_cache_forget(struct stmt_cache *c)
+static void drop_ready(struct stmt_cache *c)
 {
     for (struct stmt_entry *e = c->oldest, *next; e; e = next) {
         next = e->next;
@@ -205,6 +206,19 @@ void stmt_cache_forget(struct stmt_cache *c)
             stmt_cache_remove(c, e, false);
     }
     c->n_dead = 0;
+}
+
+void stmt_cache_forget(struct stmt_cache *c)
+{
+    drop_ready(c);
+    c->n_orphans = 0;
+}
+
+bool stmt_cache_distrust(struct stmt_cache *c)
+{
+    c->n_orphans += c->n + c->n_dead;
+    drop_ready(c);
+    return c->n_orphans < c->max;
 }
 
 bool stmt_cache_has_dead(const struct stmt_cache *c)

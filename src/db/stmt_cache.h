@@ -46,6 +46,10 @@ void stmt_cache_remove(struct stmt_cache *, struct stmt_entry *, bool dead);
 void stmt_cache_ready(struct stmt_cache *, struct stmt_entry *);
 /* The server forgot every name (DISCARD ALL, DEALLOCATE ALL): READY entries are gone. */
 void stmt_cache_forget(struct stmt_cache *);
+/* The server does not know a name it should, so perhaps it forgot others, too: READY entries are
+ * gone. Those it still knows are orphans, which nothing closes. False: there may be as many orphans
+ * as the cache has places, so the connection is to be closed. */
+bool stmt_cache_distrust(struct stmt_cache *);
 
 bool stmt_cache_has_dead(const struct stmt_cache *);
 /* Copies one dead name and forgets it; false when there is none. */
