@@ -103,14 +103,30 @@ static bool is_stale_plan(const PGresult *res, const char *code)
     return strcmp(code, "0A000") == 0 && routine && strcmp(routine, "RevalidateCachedQuery") == 0;
 }
 
+/* A name of ours that is not there: not one of a function's own, nor the same code raised by one.
+ */
+static bool is_unknown_name(const PGresult *res, const char *code)
+{
+    const char *routine = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
+    return strcmp(code, "26000") == 0 && routine &&
+           strcmp(routine, "FetchPreparedStatement") == 0 &&
+           !PQresultErrorField(res, PG_DIAG_CONTEXT);
+}
+
 /* Errors that a statement parsed afresh would perhaps not have: of its analysis, which went well
- * when it was parsed, and of a parameter's text, which may now be another type's. (In a server that
- * speaks another language the latter goes unseen: there it ends with the statement's age.) */
+ * when it was parsed; of a parameter's text, which may now be another type's; of a parameter's type
+ * that was dropped. (In a server that speaks another language the second goes unseen: there it ends
+ * with the statement's age.) All of them come before the statement is run. */
 static bool is_suspect(const PGresult *res, const char *code)
 {
-    const char *where = PQresultErrorField(res, PG_DIAG_CONTEXT);
-    return (strncmp(code, "42", 2) == 0 && PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION)) ||
-           (strncmp(code, "22", 2) == 0 && where && strstr(where, "portal parameter $"));
+    const char *where = PQresultErrorField(res, PG_DIAG_CONTEXT),
+               *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+    bool at_bind = where && strstr(where, "portal parameter $");
+    if (strncmp(code, "42", 2) == 0)
+        return PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION);
+    if (strcmp(code, "XX000") == 0)
+        return (at_bind || !where) && message && strncmp(message, "cache lookup failed", 19) == 0;
+    return strncmp(code, "22", 2) == 0 && at_bind;
 }
 
 /* True: another attempt without names will tell. */
@@ -129,7 +145,7 @@ static bool is_stmt_name_to_blame(struct conn *c, struct db_job *j, size_t i, co
 {
     const char *code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
     const struct db_stmt *st = &j->spec.stmts[i];
-    bool unknown = strcmp(code, "26000") == 0, stale = is_stale_plan(res, code);
+    bool unknown = is_unknown_name(res, code), stale = is_stale_plan(res, code);
     if (!st->prepare || !(unknown || stale || is_suspect(res, code)))
         return false;
     struct stmt_entry *e =
@@ -140,8 +156,8 @@ static bool is_stmt_name_to_blame(struct conn *c, struct db_job *j, size_t i, co
         conn_schema_changed(c);
     if (e && e->state == STMT_READY)
         stmt_cache_remove(c->cache, e, !unknown);
-    if (unknown) /* if one is gone, others are too */
-        stmt_cache_forget(c->cache);
+    if (unknown) /* if one is gone, others may be, too */
+        c->retire = !stmt_cache_distrust(c->cache) || c->retire;
     return true;
 }
 
@@ -153,9 +169,9 @@ static bool is_name_to_blame(struct conn *c, const struct step *s, const PGresul
     if (s->kind == STEP_STMT)
         return is_stmt_name_to_blame(c, j, s->stmt, res);
     const char *code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-    if (s->kind != STEP_SETTING || strcmp(code, "26000") != 0)
+    if (s->kind != STEP_SETTING || !is_unknown_name(res, code))
         return false;
-    stmt_cache_forget(c->cache); /* the name of our own set_config */
+    c->retire = !stmt_cache_distrust(c->cache) || c->retire; /* our own set_config's name */
     return true;
 }
 

@@ -356,6 +356,51 @@ is_active() { [ "$(active "$1")" = "$2" ]; }
     done
 }
 
+put() { req POST /sql -d "{\"query\":\"insert into $1 values (\$1)\",\"params\":[\"$2\"]}"; }
+
+# $1: a table with one column, $2: a value; the statements on stdin are a migration by other means.
+migrated() {
+    local i
+    for i in 1 2 3; do # often enough to be prepared on the connections
+        put "$1" "$2"
+        [ "$status" = 200 ] || fail "before: $body"
+    done
+    cluster_psql -q
+    for i in 1 2 3; do
+        put "$1" "$2"
+        [ "$status" = 200 ] || fail "after: $body"
+    done
+    [ "$(count "$1")" = 6 ]
+}
+
+@test "types that a migration replaces are noticed at the first error" {
+    cluster_psql -q <<'SQL'
+create type mood as enum ('a'); create table of_enum (v mood);
+create table of_array (v mood[]);
+create domain small as int check (value < 10); create table of_domain (v small);
+create type pair as (a int, b int); create table of_pair (v pair);
+SQL
+    migrated of_enum a <<'SQL'
+create type mood2 as enum ('a', 'b'); alter table of_enum alter v type mood2 using v::text::mood2;
+alter table of_array alter v type mood2[] using v::text[]::mood2[]; drop type mood; alter type mood2 rename to mood;
+SQL
+    migrated of_array '{a}' <<'SQL'
+create type mood3 as enum ('a', 'c'); alter table of_array alter v type mood3[] using v::text[]::mood3[];
+alter table of_enum alter v type mood3 using v::text::mood3; drop type mood; alter type mood3 rename to mood;
+SQL
+    migrated of_domain 7 <<'SQL'
+create domain small2 as int check (value < 20); alter table of_domain alter v type small2; drop domain small;
+SQL
+    migrated of_pair '(1,2)' <<'SQL'
+create type pair2 as (a int, b int); alter table of_pair alter v type pair2 using v::text::pair2; drop type pair;
+SQL
+    cluster_psql -q -c 'create extension citext; create table of_extension (v citext)'
+    migrated of_extension a <<'SQL'
+alter table of_extension alter v type text; drop extension citext; create extension citext;
+alter table of_extension alter v type citext;
+SQL
+}
+
 committing() { [ "$(sql "select count(*) from pg_stat_activity where wait_event = 'PgSleep'")" = 1 ]; }
 
 @test "a backend that is ended during COMMIT: never 503" {
