@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/listen.h"
 #include "app.h"
 #include "app_config.h"
 #include "app_watch.h"
@@ -37,6 +38,7 @@ static void take_over(void *arg)
     if (w->admin)
         http_server_reconfigure(w->admin, w->conf);
     streams_reconfigure(w->streams, w->conf->listen_heartbeat_us);
+    listen_review(w);
     if (w->number == 0) {
         hubs_reconfigure(w->app->hubs, w->conf);
         rest_catalogs_reconfigure(w->app->catalogs, w->conf);

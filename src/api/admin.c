@@ -303,6 +303,7 @@ static void write_streams(struct gather *g, struct buf *out)
         all.open += s->open;
         all.opened += s->opened;
         all.expired += s->expired;
+        all.revoked += s->revoked;
         all.sent_bytes += s->sent_bytes;
         all.blocked += s->blocked;
     }
@@ -313,6 +314,9 @@ static void write_streams(struct gather *g, struct buf *out)
     metrics_head(out, "pghttpd_streams_expired_total", METRICS_COUNTER,
                  "Event streams ended with their token");
     metrics_u64(out, "pghttpd_streams_expired_total", NULL, all.expired);
+    metrics_head(out, "pghttpd_streams_revoked_total", METRICS_COUNTER,
+                 "Event streams ended by a reload: token or channels not allowed any more");
+    metrics_u64(out, "pghttpd_streams_revoked_total", NULL, all.revoked);
     metrics_head(out, "pghttpd_streams_sent_bytes_total", METRICS_COUNTER,
                  "Bytes written to event streams");
     metrics_u64(out, "pghttpd_streams_sent_bytes_total", NULL, all.sent_bytes);

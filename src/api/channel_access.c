@@ -58,12 +58,13 @@ static bool find_token(const struct worker *w, const struct http_req *req, enum 
 }
 
 bool channel_identity(struct worker *w, struct http_req *req, enum channel_use use,
-                      struct str parameter, struct auth_identity *out, struct err *err)
+                      struct str *token, struct auth_identity *out, struct err *err)
 {
-    struct str token;
+    struct str parameter = *token;
     bool ambient;
+    *token = (struct str){NULL, 0};
     *out = (struct auth_identity){.anonymous = true};
-    bool found = find_token(w, req, use, parameter, &token, &ambient);
+    bool found = find_token(w, req, use, parameter, token, &ambient);
     if (mode(w, use) == CONF_OPEN) {
         out->anonymous = !found;
         return true;
@@ -72,7 +73,20 @@ bool channel_identity(struct worker *w, struct http_req *req, enum channel_use u
         return true; /* channel_allowed says 401 */
     if (ambient && !http_guard(req, err))
         return false;
-    return auth_token(w->auth, req->arena, token, out, err);
+    return auth_token(w->auth, req->arena, *token, out, err);
+}
+
+bool channel_still_open(struct worker *w, enum channel_use use, struct str token,
+                        struct arena *arena, struct auth_identity *out, struct err *err)
+{
+    *out = (struct auth_identity){.anonymous = !token.p};
+    switch (mode(w, use)) {
+    case CONF_OPEN: return true;
+    case CONF_JWT: return !token.p || auth_token(w->auth, arena, token, out, err);
+    case CONF_OFF:
+    case CONF_LOGIN: break;
+    }
+    return false;
 }
 
 static bool listed(const struct conf_list *patterns, struct str channel)

@@ -14,11 +14,18 @@ enum channel_use { CHANNEL_LISTEN, CHANNEL_NOTIFY };
 MUSTCHECK const struct conf_database *channel_database(struct worker *, const struct http_req *,
                                                        enum channel_use, struct err *);
 
-/* Who asks: bearer header; for listening also the cookie and parameter (token: p == NULL when there
- * is none), where the settings allow them. In open mode nobody is asked. False: 401, or 403 for a
- * foreign page that uses the visitor's cookie. */
+/* Who asks: bearer header; for listening also the cookie and parameter (*token as given: p == NULL
+ * when there is none), where the settings allow them. In open mode nobody is asked. *token: the one
+ * that counts, borrowed from the request. False: 401, or 403 for a foreign page that uses the
+ * visitor's cookie. */
 MUSTCHECK bool channel_identity(struct worker *, struct http_req *, enum channel_use,
-                                struct str token, struct auth_identity *out, struct err *);
+                                struct str *token, struct auth_identity *out, struct err *);
+
+/* The same after a reload, for somebody who came in with this token (p == NULL: none): is this use
+ * of channels still switched on, and does the token still verify? Strings of *out live in the
+ * arena. */
+MUSTCHECK bool channel_still_open(struct worker *, enum channel_use, struct str token,
+                                  struct arena *, struct auth_identity *out, struct err *);
 
 /* May they use it? False: 401 for somebody without a token, 403 for the others. */
 MUSTCHECK bool channel_allowed(struct worker *, const struct conf_database *, enum channel_use,

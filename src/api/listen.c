@@ -1,7 +1,10 @@
 /* /listen: a request becomes a reader of the hub, and once LISTEN is committed its socket becomes
  * an event stream. Until then the request waits here; after WAIT_US its stream begins with comments
  * and a gap instead, so that the head does not keep the client waiting. */
+#include "api/listen.h"
+
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "api/channel_access.h"
@@ -9,9 +12,11 @@
 #include "listen/hubs.h"
 #include "listen/request.h"
 #include "listen/streams.h"
+#include "util/xalloc.h"
 
 #define WAIT_US 900000u /* "within a second" */
 #define BUSY_RETRY_S 2
+#define GRANT_SCRATCH (4 * 1024 * 1024) /* for the claims of one token */
 
 struct opening {
     struct worker *worker;
@@ -19,7 +24,26 @@ struct opening {
     struct hub_sub *sub;
     struct loop_timer timer;
     uint64_t expires;
+    struct str token;
+    unsigned reviews;
 };
+
+/* What a stream is judged by again after a reload. One piece of memory. */
+struct grant {
+    struct str database; /* empty: the configured one */
+    struct str token;    /* p == NULL: none */
+    char bytes[];
+};
+
+static struct grant *grant_new(struct str database, struct str token)
+{
+    struct grant *g = xmalloc(sizeof *g + database.n + token.n);
+    memcpy(g->bytes, database.n ? database.p : "", database.n);
+    memcpy(g->bytes + database.n, token.n ? token.p : "", token.n);
+    g->database = (struct str){g->bytes, database.n};
+    g->token = (struct str){token.p ? g->bytes + database.n : NULL, token.n};
+    return g;
+}
 
 static void close_opening(struct opening *o)
 {
@@ -71,13 +95,19 @@ static void begin(struct opening *o)
     loop_timer_stop(&o->timer);
     buf_init(&head, BUF_NO_CEILING);
     write_head(req, &head);
-    struct stream_spec spec = {
-        .sub = o->sub, .head = buf_str(&head), .chunked = !req->http10, .expires = o->expires};
+    struct stream_spec spec = {.sub = o->sub,
+                               .head = buf_str(&head),
+                               .chunked = !req->http10,
+                               .expires = o->expires,
+                               .reviews = o->reviews};
     struct streams *streams = o->worker->streams;
+    struct grant *grant = grant_new(req->database, o->token);
     spec.fd = http_takeover(req, 200); /* the request is over, and o with it */
     if (spec.fd >= 0) {
+        spec.grant = grant;
         streams_add(streams, &spec);
     } else {
+        free(grant);
         hub_unsubscribe(spec.sub);
         err_set(&err, 503, "PGH503", "no descriptor is left for an event stream");
         err.retry_after = BUSY_RETRY_S;
@@ -110,7 +140,7 @@ static void on_waited(void *arg)
 }
 
 static void open_stream(struct worker *w, struct http_req *req, struct hub_sub *sub,
-                        uint64_t expires)
+                        const struct auth_identity *who, struct str token)
 {
     struct opening *o = ARENA_NEW(req->arena, struct opening);
     if (!o) {
@@ -120,7 +150,12 @@ static void open_stream(struct worker *w, struct http_req *req, struct hub_sub *
         http_fail_json(req, &err);
         return;
     }
-    *o = (struct opening){.worker = w, .req = req, .sub = sub, .expires = expires};
+    *o = (struct opening){.worker = w,
+                          .req = req,
+                          .sub = sub,
+                          .expires = who->exp,
+                          .token = token,
+                          .reviews = streams_reviews(w->streams)};
     loop_timer_init(&o->timer, w->loop, on_waited, o);
     if (hub_sub_state(sub) != HUB_SUB_WAITING) {
         on_wake(o);
@@ -156,12 +191,14 @@ static bool still_valid(const struct auth_identity *who, struct err *err)
 }
 
 static bool check(struct worker *w, struct http_req *req, const struct conf_database *d,
-                  struct listen_request *want, struct auth_identity *who, struct err *err)
+                  struct listen_request *want, struct auth_identity *who, struct str *token,
+                  struct err *err)
 {
     if (!listen_request_parse(req->arena, w->conf, req->rest, req->query,
                               http_header(req, "Last-Event-ID"), want, err))
         return false;
-    if (!channel_identity(w, req, CHANNEL_LISTEN, want->token, who, err) || !still_valid(who, err))
+    *token = want->token;
+    if (!channel_identity(w, req, CHANNEL_LISTEN, token, who, err) || !still_valid(who, err))
         return false;
     for (size_t i = 0; i < want->n; i++)
         if (!channel_allowed(w, d, CHANNEL_LISTEN, who, want->channels[i], err))
@@ -176,14 +213,37 @@ static void answer_head(struct http_req *req)
     http_reply(req, 200, STR("text/event-stream; charset=utf-8"), NULL);
 }
 
+/* The rules of `check` that a reload may change. */
+static bool listen_still_allowed(void *arg, const void *grant, const struct hub_sub *sub)
+{
+    struct worker *w = arg;
+    const struct grant *g = grant;
+    const struct conf_database *d = conf_database(w->conf, g->database);
+    struct auth_identity who = {.anonymous = !g->token.p};
+    struct arena scratch;
+    struct err err;
+    arena_init(&scratch, GRANT_SCRATCH);
+    bool allowed = d && channel_still_open(w, CHANNEL_LISTEN, g->token, &scratch, &who, &err);
+    for (size_t i = 0; allowed && i < hub_sub_channels(sub); i++)
+        allowed = channel_allowed(w, d, CHANNEL_LISTEN, &who, hub_sub_channel(sub, i), &err);
+    arena_fini(&scratch);
+    return allowed;
+}
+
+void listen_review(struct worker *w)
+{
+    streams_review(w->streams, listen_still_allowed, w);
+}
+
 static void run_listen(struct worker *w, struct http_req *req)
 {
     struct listen_request want;
     struct auth_identity who;
+    struct str token;
     struct err err;
     err_clear(&err);
     const struct conf_database *d = channel_database(w, req, CHANNEL_LISTEN, &err);
-    if (!d || !check(w, req, d, &want, &who, &err)) {
+    if (!d || !check(w, req, d, &want, &who, &token, &err)) {
         channel_fail(req, &err);
         return;
     }
@@ -199,7 +259,7 @@ static void run_listen(struct worker *w, struct http_req *req)
                                 .last_id = want.last_id};
     struct hub_sub *sub = hub ? hub_subscribe(hub_port(hub, w->number), &sub_want, &err) : NULL;
     if (sub)
-        open_stream(w, req, sub, who.exp);
+        open_stream(w, req, sub, &who, token);
     else
         channel_fail(req, &err);
 }

@@ -79,8 +79,9 @@ static bool check(struct worker *w, struct http_req *req, const struct conf_data
                   struct str *channel, struct err *err)
 {
     struct auth_identity who;
+    struct str token = {NULL, 0};
     return listen_channel_parse(req->arena, req->rest, channel, err) &&
-           channel_identity(w, req, CHANNEL_NOTIFY, (struct str){NULL, 0}, &who, err) &&
+           channel_identity(w, req, CHANNEL_NOTIFY, &token, &who, err) &&
            channel_allowed(w, d, CHANNEL_NOTIFY, &who, *channel, err) &&
            check_payload(req->body, err);
 }

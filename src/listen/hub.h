@@ -83,6 +83,9 @@ void hub_sub_error(struct hub_sub *, struct err *);
 void hub_sub_hold(struct hub_sub *);
 /* The id of the stream's first block; not while WAITING. */
 struct sse_id hub_sub_start(struct hub_sub *);
+/* Its channels; the names live as long as the reader. */
+size_t hub_sub_channels(const struct hub_sub *);
+struct str hub_sub_channel(const struct hub_sub *, size_t i);
 /* Puts it at the end of its port's list again, because it has more than it may write in one go. */
 void hub_sub_again(struct hub_sub *);
 

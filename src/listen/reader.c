@@ -333,6 +333,18 @@ struct sse_id hub_sub_start(struct hub_sub *s)
     return id;
 }
 
+/* What these two read is set once, in hub_subscribe. */
+size_t hub_sub_channels(const struct hub_sub *s)
+{
+    return s->n;
+}
+
+struct str hub_sub_channel(const struct hub_sub *s, size_t i)
+{
+    assert(i < s->n);
+    return s->cursor[i].channel->name;
+}
+
 void hub_sub_again(struct hub_sub *s)
 {
     pthread_mutex_lock(&s->port->hub->lock);

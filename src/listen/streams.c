@@ -23,8 +23,9 @@
 #define EXPIRY_BUCKETS 256 /* seconds */
 #define CLOSE_US 1000000u  /* for a client to take its end and close, too */
 #define EVENTS 256
-#define DEAD_MS 30000u /* nothing acknowledged for this long, though something was sent */
-#define DEAD_PROBES 3  /* of a full client's window without an answer: one may be under way */
+#define REVIEWS_A_TURN 16 /* at up to 200 us each, where the signature is ES256 */
+#define DEAD_MS 30000u    /* nothing acknowledged for this long, though something was sent */
+#define DEAD_PROBES 3     /* of a full client's window without an answer: one may be under way */
 
 static const struct str last_chunk = {"0\r\n\r\n", 5};
 
@@ -40,6 +41,8 @@ struct stream {
     struct stream *due_next,
         **due_prev; /* OPEN: expiry bucket; ENDING, CLOSING: the closing list */
     uint64_t due;   /* OPEN: Unix seconds; else loop time */
+    void *grant;
+    unsigned reviews; /* as those of the whole: judged by the newest rules */
     int fd;
     uint32_t off, junk;
     uint8_t state;
@@ -61,6 +64,10 @@ struct streams {
     struct due_list expiry[EXPIRY_BUCKETS], closing;
     uint64_t expiry_done; /* Unix seconds up to which buckets were looked through */
     struct hub_msg *heartbeat;
+    unsigned reviews, review_slot; /* slots below were gone through */
+    streams_allowed *allowed;
+    void *allowed_arg;
+    struct loop_timer review_timer;
     atomic_uint *total;
     struct streams_stats stats;
     void (*on_drained)(void *arg);
@@ -144,6 +151,8 @@ static void destroy(struct stream *s)
     s->state = STREAM_DEAD;
     hub_msg_unref(s->part);
     hub_msg_unref(s->then);
+    free(s->grant);
+    s->grant = NULL;
     close(s->fd);
     loop_free_later(o->loop, free, s);
     o->stats.open--;
@@ -479,6 +488,61 @@ static void on_tick(void *arg)
         set_tick(o);
 }
 
+/* ---- rights ---- */
+
+static void review_from(struct streams *o, unsigned slot)
+{
+    o->review_slot = slot;
+    loop_timer_set(&o->review_timer, 0);
+}
+
+static bool review_due(const struct streams *o, const struct stream *s)
+{
+    return s->state == STREAM_OPEN && s->reviews != o->reviews;
+}
+
+static void review(struct stream *s)
+{
+    struct streams *o = s->owner;
+    s->reviews = o->reviews;
+    if (o->allowed(o->allowed_arg, s->grant, s->sub))
+        return;
+    o->stats.revoked++;
+    end(s, STR("event: expired\ndata: {\"reason\":\"settings\"}\n\n"));
+}
+
+static void on_review(void *arg)
+{
+    struct streams *o = arg;
+    unsigned left = REVIEWS_A_TURN;
+    for (; o->review_slot < SLOTS; o->review_slot++) {
+        struct stream *next;
+        for (struct stream *s = o->slots[o->review_slot]; s; s = next) {
+            next = s->beat_next;
+            if (!review_due(o, s))
+                continue;
+            if (left-- == 0) {
+                review_from(o, o->review_slot);
+                return;
+            }
+            review(s);
+        }
+    }
+}
+
+void streams_review(struct streams *o, streams_allowed *allowed, void *arg)
+{
+    o->allowed = allowed;
+    o->allowed_arg = arg;
+    o->reviews++;
+    review_from(o, 0);
+}
+
+unsigned streams_reviews(const struct streams *o)
+{
+    return o->reviews;
+}
+
 /* ---- life ---- */
 
 void streams_reconfigure(struct streams *o, uint64_t heartbeat_us)
@@ -497,6 +561,8 @@ struct streams *streams_new(const struct streams_spec *spec, struct err *err)
     o->drained_task = LOOP_TASK(on_drained, o);
     o->heartbeat = hub_msg_new(STR(SSE_HEARTBEAT), 0);
     loop_timer_init(&o->tick, o->loop, on_tick, o);
+    loop_timer_init(&o->review_timer, o->loop, on_review, o);
+    o->review_slot = SLOTS;
     streams_reconfigure(o, spec->heartbeat_us);
     o->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (o->epoll_fd >= 0)
@@ -520,6 +586,7 @@ void streams_free(struct streams *o)
         destroy(o->closing.first);
     loop_undefer(&o->drained_task);
     loop_timer_stop(&o->tick);
+    loop_timer_stop(&o->review_timer);
     if (o->event)
         event_free(o->event);
     if (o->epoll_fd >= 0)
@@ -557,6 +624,8 @@ void streams_add(struct streams *o, const struct stream_spec *spec)
                          .sub = spec->sub,
                          .part = opening(spec),
                          .fd = spec->fd,
+                         .grant = spec->grant,
+                         .reviews = spec->reviews,
                          .state = STREAM_OPEN,
                          .chunked = spec->chunked,
                          .held = true};
@@ -575,6 +644,8 @@ void streams_add(struct streams *o, const struct stream_spec *spec)
         uint64_t due = spec->expires > o->expiry_done ? spec->expires : o->expiry_done + 1;
         due_add(&o->expiry[due % EXPIRY_BUCKETS], s, due);
     }
+    if (s->reviews != o->reviews)
+        review_from(o, 0); /* the rules changed while it waited for LISTEN */
     hub_sub_owner(s->sub, on_wake, s);
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = s};
     if (epoll_ctl(o->epoll_fd, EPOLL_CTL_ADD, s->fd, &e) < 0)

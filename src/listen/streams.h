@@ -5,10 +5,11 @@
  * written straight from the hub's shared bytes, without blocking, when its reader is woken and when
  * the socket can take more; a client that does not read costs nothing but its kernel buffer. All
  * sockets hang in one edge-triggered epoll of their own, nested in the worker's loop; heartbeats
- * come from one wheel, not from a timer each. About 300 bytes of ours per stream.
+ * come from one wheel, not from a timer each. About 350 bytes of ours per stream, and its token.
  *
- * Ends: the client leaves, the token expires, the server stops. The last two end cleanly: last
- * chunk, FIN, what the client still sends is read and dropped, then close. */
+ * Ends: the client leaves, the token expires, a reload takes its right away (streams_review), the
+ * server stops. All but the first end cleanly: last chunk, FIN, what the client still sends is read
+ * and dropped, then close. */
 #ifndef PGH_LISTEN_STREAMS_H
 #define PGH_LISTEN_STREAMS_H
 
@@ -36,15 +37,23 @@ struct stream_spec {
     struct str head;     /* the response head, with its empty line; copied */
     bool chunked;        /* false: HTTP/1.0 */
     uint64_t expires;    /* Unix seconds when the token ends; 0: never */
+    void *grant;         /* what streams_review judges it by; the stream's, for free() */
+    unsigned reviews;    /* streams_reviews() when that was found good */
 };
 void streams_add(struct streams *, const struct stream_spec *);
+
+/* After a reload: ends the streams that `allowed` no longer allows, with `event: expired`, a few in
+ * each turn, since a signature may have to be verified for each. */
+typedef bool streams_allowed(void *arg, const void *grant, const struct hub_sub *);
+void streams_review(struct streams *, streams_allowed *, void *arg);
+unsigned streams_reviews(const struct streams *);
 
 /* Ends all streams cleanly. on_drained runs once, in a later turn, when the last socket is closed;
  * a client that does not read is cut off after a second. */
 void streams_drain(struct streams *, void (*on_drained)(void *arg), void *arg);
 
 struct streams_stats {
-    uint64_t opened, closed, expired, sent_bytes, heartbeats, blocked;
+    uint64_t opened, closed, expired, revoked, sent_bytes, heartbeats, blocked;
     unsigned open;
 };
 void streams_stats(const struct streams *, struct streams_stats *);

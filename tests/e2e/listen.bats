@@ -272,6 +272,44 @@ token() {
     [ "$status" = 401 ]
 }
 
+# until the stream whose curl is $1 has ended
+ended() { ! kill -0 "$1" 2>/dev/null; }
+
+@test "jwt: a reload ends the streams that the new settings do not allow, and no others" {
+    local conf=$BATS_TEST_TMPDIR/a.conf out=$BATS_TEST_TMPDIR name
+    printf 'listen-access = jwt\nlisten-channels = "orders*,stock"\njwt-secret = "%s"\n' "$SECRET" >"$conf"
+    SERVER_NAME=reload server_start "$conf"
+    local orders stock
+    orders=$(token '{"channels":["orders","stock"]}')
+    curl -sN -m 25 "$SERVER_URL/listen/orders" -H "Authorization: Bearer $orders" >"$out/orders" 3>&- &
+    local orders_pid=$!
+    curl -sN -m 25 "$SERVER_URL/listen/stock" -H "Authorization: Bearer $orders" >"$out/stock" 3>&- &
+    local stock_pid=$!
+    for name in orders stock; do poll_until 5 grep -q '^: ok' "$out/$name"; done
+    # nothing that concerns them
+    printf 'db-max-rows = 5\n' >>"$conf"
+    server_signal HUP
+    poll_until 5 sh -c "curl -s $SERVER_ADMIN/config | grep -q 'db-max-rows = 5'"
+    # one of the channels is closed: its stream ends, the other goes on
+    sed -i 's/^listen-channels.*/listen-channels = "orders*"/' "$conf"
+    server_signal HUP
+    poll_until 5 ended $stock_pid
+    [ "$(tail -3 "$out/stock")" = $'event: expired\ndata: {"reason":"settings"}' ]
+    kill -0 $orders_pid
+    sql "notify orders, 'still there'"
+    poll_until 5 grep -q 'still there' "$out/orders"
+    # the key is another one: a stream whose token has no end ends
+    sed -i 's/^jwt-secret.*/jwt-secret = "another-secret-of-thirty-two-bytes!!"/' "$conf"
+    server_signal HUP
+    poll_until 5 ended $orders_pid
+    [ "$(tail -3 "$out/orders")" = $'event: expired\ndata: {"reason":"settings"}' ]
+    req GET /listen/orders -H "Authorization: Bearer $orders"
+    [ "$status" = 401 ]
+    ADMIN=1 req GET /metrics
+    grep -qx 'pghttpd_streams_revoked_total 2' <<<"$body"
+    server_stop
+}
+
 @test "off by default" {
     SERVER_NAME=off server_start
     req GET /listen/orders
