@@ -171,6 +171,7 @@ struct app *app_new(const struct conf_sources *sources, struct conf *conf, struc
     for (unsigned i = 0; i < conf->workers; i++)
         app->listen_fds[i] = -1;
     log_set_level(conf->log_level);
+    log_set_format(conf->log_format);
     raise_descriptors(conf);
     app->budget = db_budget_new(conf->db_connections_max);
     app->catalogs = rest_catalogs_new(conf);

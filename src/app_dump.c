@@ -23,6 +23,7 @@ static bool dump_init(struct dump *d, const struct conf_sources *sources, struct
 {
     *d = (struct dump){.conf = conf_ref(conf), .loop = loop_new(err)};
     log_set_level(conf->log_level);
+    log_set_format(conf->log_format);
     if (!d->loop)
         return false;
     d->budget = db_budget_new(conf->db_connections_max);

@@ -56,6 +56,7 @@ static void apply(struct app *app, struct conf *conf, struct auth *auth)
     app->conf = conf;
     app->auth = auth;
     log_set_level(conf->log_level);
+    log_set_format(conf->log_format);
     for (unsigned i = 0; i < app->n_workers; i++) {
         struct handover *h = xcalloc(1, sizeof *h);
         *h = (struct handover){&app->workers[i], conf_ref(conf), auth_ref(auth)};

@@ -104,6 +104,7 @@ struct conf {
     unsigned jwt_cache_max_entries;
 
     enum log_level log_level;
+    enum log_format log_format;
     bool log_query, log_access;
 };
 

@@ -56,6 +56,7 @@ static const struct conf_word openapi_words[] = {{"follow-privileges", CONF_FOLL
                                                  {NULL, 0}};
 static const struct conf_word verbosity_words[] = {
     {"verbose", CONF_VERBOSE}, {"minimal", CONF_MINIMAL}, {NULL, 0}};
+static const struct conf_word log_formats[] = {{"text", LOG_TEXT}, {"json", LOG_JSON}, {NULL, 0}};
 static const struct conf_word log_words[] = {{"crit", LOG_CRIT},   {"error", LOG_ERROR},
                                              {"warn", LOG_WARN},   {"info", LOG_INFO},
                                              {"debug", LOG_DEBUG}, {NULL, 0}};
@@ -283,6 +284,8 @@ static const struct conf_key events[] = {
 
 static const struct conf_key logging[] = {
     WORDS("log-level", P | R, AT(log_level), "error", log_words, "how much is logged"),
+    WORDS("log-format", R, AT(log_format), "text", log_formats,
+          "form of the lines: logfmt, or a JSON object each"),
     BOOL("log-access", R, AT(log_access), "true", "one line a request"),
     BOOL("log-query", P | R, AT(log_query), "false", "log the SQL of requests"),
 };

@@ -69,22 +69,22 @@ void access_redact(struct buf *out, struct str target, bool show_sql)
     }
 }
 
-static void stamp(struct access_log *a, struct buf *line)
+/* The time as the log shows it, made anew once a second but for its milliseconds. */
+static struct str stamp(struct access_log *a)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     if (now.tv_sec != a->second) {
         struct tm utc;
         gmtime_r(&now.tv_sec, &utc);
-        strftime(a->stamp, sizeof a->stamp, "%Y-%m-%dT%H:%M:%S", &utc);
+        strftime(a->stamp, sizeof a->stamp, "%Y-%m-%dT%H:%M:%S.000Z", &utc);
         a->second = now.tv_sec;
     }
     unsigned ms = (unsigned)(now.tv_nsec / 1000000);
-    char tail[6] = {
-        '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z', '\0'};
-    BUF_LIT(line, "ts=");
-    buf_adds(line, str_of(a->stamp));
-    buf_add(line, tail, 5);
+    a->stamp[20] = (char)('0' + ms / 100);
+    a->stamp[21] = (char)('0' + ms / 10 % 10);
+    a->stamp[22] = (char)('0' + ms % 10);
+    return (struct str){a->stamp, 24};
 }
 
 /* Milliseconds with three decimals. */
@@ -97,8 +97,33 @@ static void add_ms(struct buf *line, uint64_t us)
     buf_add(line, tail, sizeof tail);
 }
 
+/* W3C trace context: version-trace-parent-flags, the lengths checked when the head was read. */
+static void add_trace(struct buf *line, enum log_format format, struct str trace)
+{
+    log_text(line, format, format == LOG_JSON ? "traceparent" : "trace", trace);
+    if (format != LOG_JSON || trace.n < 52)
+        return;
+    log_text(line, format, "trace_id", (struct str){trace.p + 3, 32});
+    log_text(line, format, "span_id", (struct str){trace.p + 36, 16});
+}
+
+static void add_numbers(struct buf *line, enum log_format format, const struct access_entry *e)
+{
+    log_key(line, format, "status");
+    buf_u64(line, (uint64_t)e->status);
+    log_key(line, format, "bytes");
+    buf_u64(line, e->bytes);
+    log_key(line, format, "ms");
+    add_ms(line, e->us);
+    log_key(line, format, "queue_ms");
+    add_ms(line, e->queue_us);
+    log_key(line, format, "db_ms");
+    add_ms(line, e->db_us);
+}
+
 void access_add(struct access_log *a, const struct access_entry *e)
 {
+    enum log_format format = log_format();
     struct buf *line = &a->lines;
     struct buf path = {.p = NULL, .ceiling = BUF_NO_CEILING};
     struct str shown = e->target;
@@ -106,31 +131,17 @@ void access_add(struct access_log *a, const struct access_entry *e)
         access_redact(&path, e->target, a->show_sql);
         shown = buf_str(&path);
     }
-    stamp(a, line);
-    BUF_LIT(line, " level=info msg=request method=");
-    log_quote(line, e->method);
-    BUF_LIT(line, " path=");
-    log_quote(line, shown);
-    BUF_LIT(line, " route=");
-    buf_adds(line, e->route);
-    BUF_LIT(line, " status=");
-    buf_u64(line, (uint64_t)e->status);
-    BUF_LIT(line, " bytes=");
-    buf_u64(line, e->bytes);
-    BUF_LIT(line, " ms=");
-    add_ms(line, e->us);
-    BUF_LIT(line, " queue_ms=");
-    add_ms(line, e->queue_us);
-    BUF_LIT(line, " db_ms=");
-    add_ms(line, e->db_us);
-    BUF_LIT(line, " id=");
-    log_quote(line, e->id);
-    BUF_LIT(line, " addr=");
-    log_quote(line, e->address);
-    if (e->trace.n) {
-        BUF_LIT(line, " trace=");
-        log_quote(line, e->trace);
-    }
+    log_head(line, format, stamp(a), LOG_INFO);
+    log_text(line, format, "msg", STR("request"));
+    log_text(line, format, "method", e->method);
+    log_text(line, format, "path", shown);
+    log_text(line, format, "route", e->route);
+    add_numbers(line, format, e);
+    log_text(line, format, "id", e->id);
+    log_text(line, format, "addr", e->address);
+    if (e->trace.n)
+        add_trace(line, format, e->trace);
+    log_tail(line, format);
     buf_char(line, '\n');
     buf_fini(&path);
     if (line->n > FLUSH_AT)

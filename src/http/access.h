@@ -1,5 +1,5 @@
-/* access: one logfmt line a request on stderr, gathered over a turn of the loop and written at
- * once.
+/* access: one line a request on stderr, gathered over a turn of the loop and written at
+ * once, as logfmt or (log-format = json) as JSON, which has the parts of a traceparent, too.
  *
  *     ts=... level=info msg=request method=GET path="/rest/items?id=eq.1" route=rest status=200
  *     bytes=37 ms=0.812 queue_ms=0.010 db_ms=0.501 id=... addr=127.0.0.1 [trace=...]
@@ -16,7 +16,7 @@
 struct access_log {
     struct buf lines;
     time_t second; /* of the text below */
-    char stamp[24];
+    char stamp[25];
     bool show_sql;
 };
 

@@ -17,6 +17,7 @@
 
 static const char *const level_names[] = {"crit", "error", "warn", "info", "debug"};
 static _Atomic(enum log_level) log_threshold = LOG_INFO;
+static _Atomic(enum log_format) log_form = LOG_TEXT;
 static pthread_mutex_t log_sink = PTHREAD_MUTEX_INITIALIZER;
 static enum { SINK_UNKNOWN, SINK_FILE, SINK_PIPE, SINK_FULL } log_sink_state;
 static unsigned long log_dropped;
@@ -30,6 +31,16 @@ void log_set_level(enum log_level level)
 enum log_level log_get_level(void)
 {
     return atomic_load(&log_threshold);
+}
+
+void log_set_format(enum log_format format)
+{
+    atomic_store(&log_form, format);
+}
+
+enum log_format log_format(void)
+{
+    return atomic_load(&log_form);
 }
 
 static bool plain(struct str s)
@@ -81,15 +92,87 @@ void log_quote(struct buf *line, struct str s)
     buf_char(line, '"');
 }
 
-static void add_timestamp(struct buf *line)
+/* A byte of a JSON string (RFC 8259, section 7). What is no UTF-8 is shown as \\xNN, as in text. */
+static void json_byte(struct buf *line, unsigned char c, bool text)
+{
+    if (c == '"' || c == '\\') {
+        buf_char(line, '\\');
+        buf_char(line, (char)c);
+    } else if (c < ' ' || c == 0x7f) {
+        buf_printf(line, "\\u%04x", c);
+    } else if (c >= 0x80 && !text) {
+        buf_printf(line, "\\\\x%02x", c);
+    } else {
+        buf_char(line, (char)c);
+    }
+}
+
+static void json_text(struct buf *line, struct str s)
+{
+    size_t n = s.n > LOG_VALUE_MAX ? LOG_VALUE_MAX : s.n;
+    while (n < s.n && n > 0 && ((unsigned char)s.p[n] & 0xc0) == 0x80)
+        n--; /* not in the middle of a character */
+    bool text = str_utf8((struct str){s.p, n});
+    buf_char(line, '"');
+    for (size_t i = 0; i < n; i++)
+        json_byte(line, (unsigned char)s.p[i], text);
+    if (n < s.n)
+        BUF_LIT(line, "...");
+    buf_char(line, '"');
+}
+
+/* Not by printf: the access log has a dozen of them a request. */
+void log_key(struct buf *line, enum log_format format, const char *key)
+{
+    buf_adds(line, format == LOG_JSON ? STR(",\"") : STR(" "));
+    buf_adds(line, str_of(key));
+    buf_adds(line, format == LOG_JSON ? STR("\":") : STR("="));
+}
+
+void log_text(struct buf *line, enum log_format format, const char *key, struct str value)
+{
+    log_key(line, format, key);
+    if (format == LOG_JSON)
+        json_text(line, value);
+    else
+        log_quote(line, value);
+}
+
+void log_head(struct buf *line, enum log_format format, struct str stamp, enum log_level level)
+{
+    buf_adds(line, format == LOG_JSON ? STR("{\"ts\":\"") : STR("ts="));
+    buf_adds(line, stamp);
+    buf_adds(line, format == LOG_JSON ? STR("\",\"level\":\"") : STR(" level="));
+    buf_adds(line, str_of(level_names[level]));
+    if (format == LOG_JSON)
+        buf_char(line, '"');
+}
+
+void log_tail(struct buf *line, enum log_format format)
+{
+    if (format == LOG_JSON)
+        buf_char(line, '}');
+}
+
+static void head_now(struct buf *line, enum log_format format, enum log_level level)
 {
     struct timespec now;
     struct tm utc;
     char text[32];
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-    buf_printf(line, "ts=%s.%03ldZ", text, now.tv_nsec / 1000000);
+    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+    n += (size_t)snprintf(text + n, sizeof text - n, ".%03dZ", (int)(now.tv_nsec / 1000000));
+    log_head(line, format, (struct str){text, n}, level);
+}
+
+/* One line: time, level, msg. */
+static void say(struct buf *line, enum log_level level, struct str message)
+{
+    enum log_format format = log_format();
+    head_now(line, format, level);
+    log_text(line, format, "msg", message);
+    log_tail(line, format);
 }
 
 static bool has_room(void)
@@ -131,9 +214,10 @@ static void put_dropped(void)
     buf_init(&line, BUF_NO_CEILING);
     if (log_cut)
         buf_char(&line, '\n');
-    add_timestamp(&line);
-    buf_printf(&line, " level=warn msg=\"%lu lines of the log were dropped: nobody read them\"\n",
-               log_dropped);
+    char text[80];
+    snprintf(text, sizeof text, "%lu lines of the log were dropped: nobody read them", log_dropped);
+    say(&line, LOG_WARN, str_of(text));
+    buf_char(&line, '\n');
     if (put(buf_str(&line))) {
         log_dropped = 0;
         log_cut = false;
@@ -167,9 +251,7 @@ void log_line(enum log_level level, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     buf_init(&line, BUF_NO_CEILING);
-    add_timestamp(&line);
-    buf_printf(&line, " level=%s msg=", level_names[level]);
-    log_quote(&line, str_of(text));
+    say(&line, level, str_of(text));
     log_raw(buf_str(&line));
     buf_fini(&line);
 }

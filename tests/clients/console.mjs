@@ -172,7 +172,7 @@ const parts = {
         await page.click('#history');
         await page.fill('dialog input[type=search]', 'PG_SLEEP');
         await page.click('dialog .history button');
-        assert.match(await page.inputValue('#query'), /pg_sleep\(0.001\)/);
+        await page.waitForFunction(() => /pg_sleep\(0.001\)/.test(document.querySelector('#query').value));
         await finish();
     },
 

@@ -127,6 +127,19 @@ teardown_file() {
     [ $(($(server_rss_kb) - rss)) -lt 40000 ]
 }
 
+@test "log-format = json: every line is an object, with the parts of a traceparent" {
+    SERVER_NAME=json server_start --sql-access open --log-format json --log-level info
+    req GET "/sql?query=select+'%FF%22'" -H 'X-Request-Id: id-4713' -H 'User-Agent: "\' \
+        -H 'traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+    logged() { server_log | grep -q '"id":"id-4713"'; }
+    poll_until 5 logged
+    server_log | jq -es 'length > 2 and all(.[]; (.ts | test("^2[0-9]{3}-.*Z$")) and .level and .msg)' >/dev/null
+    server_log | jq -es 'map(select(.id == "id-4713")) | .[0] | .msg == "request" and .method == "GET" and .path == "/sql?query=***" and .route == "sql"
+        and .status >= 200 and (.ms | type) == "number" and (.queue_ms, .db_ms) >= 0 and .addr == "127.0.0.1"
+        and .trace_id == "0af7651916cd43dd8448eb211c80319c" and .span_id == "b7ad6b7169203331" and (.traceparent | startswith("00-0af"))' >/dev/null
+    server_stop
+}
+
 @test "the access log: one line a request, no secrets" {
     req GET '/rest/items?limit=1&access_token=sesame' -H 'X-Request-Id: id-4711' -H 'X-Forwarded-For: 198.51.100.7' \
         -H 'traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' -H 'X-Correlation-Id: corr-1'

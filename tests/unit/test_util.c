@@ -162,6 +162,32 @@ static void nobody_forges_a_log_line(void **state)
     buf_fini(&b);
 }
 
+static void json_lines_are_json(void **state)
+{
+    struct buf b;
+    char text[LOG_VALUE_MAX + 3];
+    (void)state;
+    buf_init(&b, BUF_NO_CEILING);
+    log_head(&b, LOG_JSON, STR("2026-01-02T03:04:05.678Z"), LOG_WARN);
+    log_text(&b, LOG_JSON, "msg", STR("a \"b\" \\ \n\x01\x7f\xc3\xbc"));
+    log_text(&b, LOG_JSON, "raw", STR("\xff\""));
+    log_key(&b, LOG_JSON, "n");
+    buf_u64(&b, 7);
+    log_tail(&b, LOG_JSON);
+    assert_str(buf_str(&b),
+               "{\"ts\":\"2026-01-02T03:04:05.678Z\",\"level\":\"warn\",\"msg\":\"a "
+               "\\\"b\\\" \\\\ \\u000a\\u0001\\u007f\xc3\xbc\",\"raw\":\"\\\\xff\\\"\","
+               "\"n\":7}");
+    /* cut before a character, not in it */
+    memset(text, 'x', sizeof text);
+    memcpy(text + LOG_VALUE_MAX - 1, "\xc3\xbc", 2);
+    buf_clear(&b);
+    log_text(&b, LOG_JSON, "t", (struct str){text, sizeof text});
+    assert_int_equal(b.n, strlen(",\"t\":\"\"") + LOG_VALUE_MAX - 1 + 3);
+    assert_null(memchr(b.p, 0xc3, b.n));
+    buf_fini(&b);
+}
+
 static void metrics_text(void **state)
 {
     struct metrics_histogram h = {0};
@@ -385,6 +411,7 @@ int main(void)
         cmocka_unit_test(errors_are_cut_at_a_character),
         cmocka_unit_test(map_finds_what_was_put),
         cmocka_unit_test(nobody_forges_a_log_line),
+        cmocka_unit_test(json_lines_are_json),
         cmocka_unit_test(metrics_text),
         cmocka_unit_test(base64_is_read),
         cmocka_unit_test(the_largest_of_late),
