@@ -43,20 +43,24 @@ struct app_config {
 /* Weights: a setting for the role in this database, for the role everywhere, from the function. A
  * setting of another session's function is '' afterwards, not NULL. */
 static const char settings_sql[] =
-    "with named as (select unnest($1::pg_catalog.text[]) as k), "
+    "with named as (select pg_catalog.unnest($1::pg_catalog.text[]) as k), "
     "role_setting as (select s.setdatabase, c from pg_catalog.pg_db_role_setting s, "
     "pg_catalog.unnest(s.setconfig) c "
-    "where s.setrole = (select oid from pg_catalog.pg_roles where rolname = current_user) "
-    "and s.setdatabase in (0, (select oid from pg_catalog.pg_database "
-    "where datname = pg_catalog.current_database()))), "
+    "where s.setrole OPERATOR(pg_catalog.=) (select oid from pg_catalog.pg_roles "
+    "where rolname OPERATOR(pg_catalog.=) current_user) "
+    "and (s.setdatabase OPERATOR(pg_catalog.=) 0 or s.setdatabase OPERATOR(pg_catalog.=) "
+    "(select oid from pg_catalog.pg_database "
+    "where datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))), "
     "found as ("
     "select pg_catalog.split_part(c, '=', 1) as k, "
-    "pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1) as v, "
-    "case when setdatabase = 0 then 1 else 2 end as weight from role_setting "
+    "pg_catalog.substr(c, pg_catalog.strpos(c, '=') OPERATOR(pg_catalog.+) 1) as v, "
+    "case when setdatabase OPERATOR(pg_catalog.=) 0 then 1 else 2 end as weight from role_setting "
     "union all select k, pg_catalog.current_setting(k, true), 0 from named "
-    "where $2::pg_catalog.bool and pg_catalog.current_setting(k, true) <> '') "
+    "where $2::pg_catalog.bool and pg_catalog.current_setting(k, true) "
+    "OPERATOR(pg_catalog.<>) '') "
     "select distinct on (k) pg_catalog.substr(k, 7), v from found "
-    "where k in (select k from named) and v is not null order by k, weight desc";
+    "where k OPERATOR(pg_catalog.=) any (select k from named) and v is not null "
+    "order by k, weight desc";
 
 static void submit(struct app_config *);
 

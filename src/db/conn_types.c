@@ -13,6 +13,10 @@
 #define TYPES_ROUNDS_MAX 4              /* domains over arrays of domains ... */
 #define TYPES_PATIENCE_US (2 * 1000000) /* then the values are given as text */
 
+/* The question is asked on a session of whichever login needs the answer, which all logins of the
+ * database share: nothing that a login has put into its search_path may decide it. */
+static const char empty_path[] = "SELECT pg_catalog.set_config('search_path','',true)";
+
 /* Element type with domains peeled off, and the delimiter of the element as it is declared. */
 static const char question[] =
     "WITH RECURSIVE a AS (SELECT t.oid, CASE WHEN t.typcategory = 'A' AND t.typelem <> 0 AND "
@@ -28,7 +32,7 @@ struct type_query {
     struct db_types *types;
     const struct conn_ops *ops;
     void *owner;
-    struct db_stmt stmt;
+    struct db_stmt stmts[2]; /* search_path, then the question */
     struct buf oids;
     const char *values[1];
     unsigned round;
@@ -66,8 +70,7 @@ static size_t list_unknown(const struct db_types *types, const PGresult *res, st
 static bool on_types(void *arg, size_t i, const struct db_result *r)
 {
     struct type_query *q = arg;
-    (void)i;
-    for (size_t row = 0; row < db_result_rows(r); row++) {
+    for (size_t row = 0; i == 1 && row < db_result_rows(r); row++) {
         uint64_t oid, element;
         struct str delimiter = db_result_value(r, row, 2);
         if (str_u64(db_result_value(r, row, 0), UINT32_MAX, &oid) &&
@@ -107,13 +110,15 @@ static void ask(struct type_query *q)
 {
     static const struct db_ops ops = {.on_result = on_types, .on_done = on_asked};
     q->values[0] = q->oids.p;
-    q->stmt = (struct db_stmt){.sql = question,
-                               .sql_len = sizeof question - 1,
-                               .nparams = 1,
-                               .values = q->values,
-                               .prepare = true};
+    q->stmts[0] = (struct db_stmt){.sql = empty_path, .sql_len = sizeof empty_path - 1};
+    q->stmts[1] = (struct db_stmt){.sql = question,
+                                   .sql_len = sizeof question - 1,
+                                   .nparams = 1,
+                                   .values = q->values,
+                                   .prepare = true,
+                                   .cache_scope = STR("types")};
     struct db_job_spec spec = {
-        .stmts = &q->stmt, .n = 1, .travel = DB_SHARED, .timeout_us = TYPES_PATIENCE_US};
+        .stmts = q->stmts, .n = 2, .travel = DB_SHARED, .timeout_us = TYPES_PATIENCE_US};
     q->ops->ask(q->owner, &spec, &ops, q);
 }
 

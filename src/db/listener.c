@@ -22,8 +22,8 @@
  * does not know (idle_session_timeout before 14) are not in pg_settings. */
 static const char setup_sql[] =
     "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings"
-    " WHERE name IN ('idle_session_timeout', 'statement_timeout', 'lock_timeout',"
-    " 'transaction_timeout', 'idle_in_transaction_session_timeout')";
+    " WHERE name OPERATOR(pg_catalog.=) ANY ('{idle_session_timeout,statement_timeout,lock_timeout,"
+    "transaction_timeout,idle_in_transaction_session_timeout}'::pg_catalog.text[])";
 
 /* STOPPED -> CONNECTING -> SETUP -> IDLE <-> BATCH or PROBE; from any of them WAITING when the
  * connection is lost, and CONNECTING again when the wait is over. */

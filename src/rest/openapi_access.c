@@ -52,24 +52,27 @@ void openapi_access_unref(struct openapi_access *a)
 void openapi_access_sql(struct sql *sql, struct str schema, bool privileges)
 {
     sql_lit(sql, "SELECT 's', pg_catalog.obj_description(n.oid, 'pg_namespace'), NULL FROM "
-                 "pg_catalog.pg_namespace n WHERE n.nspname = ");
+                 "pg_catalog.pg_namespace n WHERE n.nspname OPERATOR(pg_catalog.=) ");
     sql_param(sql, schema);
     if (!privileges)
         return;
     sql_lit(
         sql,
         " UNION ALL SELECT 't', c.relname, NULL FROM pg_catalog.pg_class c JOIN "
-        "pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN "
-        "('v','r','m','f','p') AND NOT c.relispartition AND n.nspname = $1 AND "
+        "pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace WHERE c.relkind "
+        "OPERATOR(pg_catalog.=) ANY ('{v,r,m,f,p}'::pg_catalog.\"char\"[]) AND NOT "
+        "c.relispartition AND n.nspname OPERATOR(pg_catalog.=) $1 AND "
         "(pg_catalog.pg_has_role(c.relowner, 'USAGE') OR "
         "pg_catalog.has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, "
         "REFERENCES, TRIGGER') OR pg_catalog.has_any_column_privilege(c.oid, 'SELECT, INSERT, "
         "UPDATE, REFERENCES'))"
         " UNION ALL SELECT 'f', p.proname, pg_catalog.array_to_string(ARRAY(SELECT "
-        "coalesce(a.name, '') FROM unnest(p.proargnames, p.proargtypes::oid[], p.proargmodes) "
+        "coalesce(a.name, '') FROM ROWS FROM (pg_catalog.unnest(p.proargnames), "
+        "pg_catalog.unnest(p.proargtypes::pg_catalog.oid[]), pg_catalog.unnest(p.proargmodes)) "
         "WITH ORDINALITY AS a(name, type, mode, i) WHERE a.type IS NOT NULL ORDER BY a.i), ',') "
-        "FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace "
-        "WHERE n.nspname = $1 AND p.prokind = 'f' AND "
+        "FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid "
+        "OPERATOR(pg_catalog.=) p.pronamespace WHERE n.nspname OPERATOR(pg_catalog.=) $1 AND "
+        "p.prokind OPERATOR(pg_catalog.=) 'f' AND "
         "pg_catalog.has_function_privilege(p.oid, 'execute')");
 }
 

@@ -22,10 +22,13 @@ static void aggregate(struct sql *s, const struct catalog_routine *r, bool strip
 static void csv(struct sql *s)
 {
     sql_lit(s, "(SELECT coalesce(pg_catalog.string_agg(a.k, ','), '') FROM (SELECT"
-               " pg_catalog.json_object_keys(r)::text AS k FROM (SELECT"
-               " pg_catalog.row_to_json(hh) AS r FROM pgrst_source AS hh LIMIT 1) s) a) || E'\\n'"
-               " || coalesce(pg_catalog.string_agg(pg_catalog.substring(_postgrest_t::text, 2,"
-               " pg_catalog.length(_postgrest_t::text) - 2), E'\\n'), '')");
+               " pg_catalog.json_object_keys(r)::pg_catalog.text AS k FROM (SELECT"
+               " pg_catalog.row_to_json(hh) AS r FROM pgrst_source AS hh LIMIT 1) s) a)"
+               " OPERATOR(pg_catalog.||) E'\\n' OPERATOR(pg_catalog.||)"
+               " coalesce(pg_catalog.string_agg(pg_catalog.substring("
+               "_postgrest_t::pg_catalog.text, 2,"
+               " pg_catalog.length(_postgrest_t::pg_catalog.text) OPERATOR(pg_catalog.-) 2),"
+               " E'\\n'), '')");
 }
 
 static void custom(struct sql *s, const struct catalog_handler *h, const struct catalog_routine *r)
@@ -47,7 +50,7 @@ void sqlgen_body(struct sql *s, const struct sqlgen_handler *h, const struct cat
 {
     bool scalar_one = r && catalog_routine_scalar(r) && !r->set;
     switch (h->body) {
-    case SQLGEN_NONE: sql_lit(s, "''::text"); break;
+    case SQLGEN_NONE: sql_lit(s, "''::pg_catalog.text"); break;
     case SQLGEN_JSON: aggregate(s, r, false, false); break;
     case SQLGEN_JSON_STRIP: aggregate(s, r, true, false); break;
     case SQLGEN_OBJECT:
@@ -57,8 +60,10 @@ void sqlgen_body(struct sql *s, const struct sqlgen_handler *h, const struct cat
         break;
     case SQLGEN_CSV: csv(s); break;
     case SQLGEN_GEOJSON:
-        sql_lit(s, "pg_catalog.json_build_object('type', 'FeatureCollection', 'features',"
-                   " coalesce(pg_catalog.json_agg(ST_AsGeoJSON(_postgrest_t)::json), '[]'))");
+        sql_lit(
+            s,
+            "pg_catalog.json_build_object('type', 'FeatureCollection', 'features',"
+            " coalesce(pg_catalog.json_agg(ST_AsGeoJSON(_postgrest_t)::pg_catalog.json), '[]'))");
         break;
     case SQLGEN_CUSTOM: custom(s, h->custom, r); break;
     }

@@ -308,19 +308,21 @@ static void checks(struct sql *sql, const struct sqlgen_handler *handler, bool p
 static void location(struct sql *sql, const struct plan_write *w)
 {
     if (!w->location || w->table->key.n == 0) {
-        sql_lit(sql, "NULL::text AS header");
+        sql_lit(sql, "NULL::pg_catalog.text AS header");
         return;
     }
-    sql_lit(sql, "CASE WHEN pg_catalog.count(_postgrest_t) = 1 THEN (WITH data AS (SELECT "
-                 "row_to_json(_) AS row FROM pgrst_source AS _ LIMIT 1) SELECT "
-                 "json_agg(json_build_array(json_data.key, coalesce('eq.' || json_data.value, "
-                 "'is.null')))::text FROM data CROSS JOIN json_each_text(data.row) AS json_data "
-                 "WHERE json_data.key IN (");
+    sql_lit(sql, "CASE WHEN pg_catalog.count(_postgrest_t) OPERATOR(pg_catalog.=) 1 THEN "
+                 "(WITH data AS (SELECT pg_catalog.row_to_json(_) AS row FROM pgrst_source AS _ "
+                 "LIMIT 1) SELECT pg_catalog.json_agg(pg_catalog.json_build_array(json_data.key, "
+                 "coalesce('eq.' OPERATOR(pg_catalog.||) json_data.value, "
+                 "'is.null')))::pg_catalog.text FROM data CROSS JOIN "
+                 "pg_catalog.json_each_text(data.row) AS json_data "
+                 "WHERE json_data.key OPERATOR(pg_catalog.=) ANY (ARRAY[");
     for (size_t i = 0; i < w->table->key.n; i++) {
         sql_lit(sql, i ? ", " : "");
         sql_literal(sql, w->table->key.v[i]);
     }
-    sql_lit(sql, ")) END AS header");
+    sql_lit(sql, "]::pg_catalog.text[])) END AS header");
 }
 
 void sqlgen_write(struct sql *sql, const struct sqlgen_write *in)

@@ -357,9 +357,11 @@ static bool check_statements(struct sql_request *q, struct err *err)
 static const char quick_sql[] = "select pg_catalog.set_config('transaction_read_only','on',true)";
 static const char snapshot_sql[] = "select";
 static const char read_only_sql[] =
-    "select 1 / (pg_catalog.txid_current_if_assigned() is null)::pg_catalog.int4";
+    "select 1 OPERATOR(pg_catalog./) (pg_catalog.txid_current_if_assigned() is "
+    "null)::pg_catalog.int4";
 static const char encoding_sql[] =
-    "select 1 / (pg_catalog.current_setting('client_encoding') = 'UTF8')::pg_catalog.int4";
+    "select 1 OPERATOR(pg_catalog./) (pg_catalog.current_setting('client_encoding') "
+    "OPERATOR(pg_catalog.=) 'UTF8')::pg_catalog.int4";
 
 static const struct db_error wrote = {
     .severity = "ERROR", .code = "25006", .message = "the request is read only, but it wrote"};

@@ -43,6 +43,20 @@ error_is() {
     error_is 400 42501
 }
 
+@test "operators of one login's own do not decide how values of another are written" {
+    cluster_psql -q <<'SQL'
+create type mood as enum ('a', 'b');
+create schema hers authorization alice;
+set role alice;
+create function hers.never("char", "char") returns bool language sql immutable as 'select false';
+create operator hers.= (leftarg = "char", rightarg = "char", function = hers.never);
+SQL
+    neon 'postgres://alice:a%3Al%40i%2Fc%25e@x/postgres?options=-c%20search_path=hers,pg_catalog,public' "select '{a,b}'::public.mood[] as m"
+    [ "$status" = 200 ]
+    neon 'postgres://bob:bob@x/postgres' "select '{a,b}'::public.mood[] as m"
+    assert_json '.rows[0].m == ["a", "b"]'
+}
+
 @test "percent signs that encode nothing stay" {
     sql "alter role bob password '100%'" >/dev/null
     neon 'postgres://bob:100%@x/postgres'
