@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -110,17 +111,53 @@ static int answer(enum conf_action action, const struct conf_sources *sources, s
     return print(&out);
 }
 
+/* A copy of the arguments in one piece of memory, for reloads; the kernel's own, which every user
+ * can read, loses its secrets. */
+static char **take_arguments(int argc, char **argv, struct buf *hidden)
+{
+    size_t table = ((size_t)argc + 1) * sizeof *argv, bytes = 0;
+    for (int i = 0; i < argc; i++)
+        bytes += strlen(argv[i]) + 1;
+    char **copy = xcalloc(1, table + bytes);
+    char *at = (char *)copy + table;
+    for (int i = 0; i < argc; i++) {
+        size_t n = strlen(argv[i]) + 1;
+        copy[i] = memcpy(at, argv[i], n);
+        at += n;
+    }
+    conf_hide_args(argc, argv, hidden);
+    return copy;
+}
+
+static int run(const struct conf_sources *sources, struct buf *hidden, const sigset_t *signals)
+{
+    struct err err = {0};
+    enum conf_action action = CONF_RUN;
+    struct conf *conf = conf_load(sources, &action, &err);
+    if (!conf)
+        return fail(&err);
+    if (hidden->n && action == CONF_RUN)
+        log_warn("%.*s: every user of this machine could read this secret in the list of "
+                 "processes for a moment; the environment, a file or @FILE keeps it",
+                 (int)hidden->n, hidden->p);
+    int rc = action == CONF_RUN ? serve(sources, conf, signals) : answer(action, sources, conf);
+    conf_unref(conf);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     sigset_t signals;
-    struct err err = {0};
-    enum conf_action action = CONF_RUN;
+    struct buf hidden;
     block_signals(&signals);
-    struct conf_sources sources = {.argc = argc, .argv = argv, .environ = environ};
-    struct conf *conf = conf_load(&sources, &action, &err);
-    if (!conf)
-        return fail(&err);
-    int rc = action == CONF_RUN ? serve(&sources, conf, &signals) : answer(action, &sources, conf);
-    conf_unref(conf);
+    /* Memory holds passwords: no core dump, and no other process of the same user may look into
+     * it or into the environment. root may (gdb, strace). */
+    prctl(PR_SET_DUMPABLE, 0);
+    buf_init(&hidden, BUF_NO_CEILING);
+    struct conf_sources sources = {
+        .argc = argc, .argv = take_arguments(argc, argv, &hidden), .environ = environ};
+    int rc = run(&sources, &hidden, &signals);
+    free((void *)(uintptr_t)sources.argv);
+    buf_fini(&hidden);
     return rc;
 }

@@ -18,6 +18,8 @@ enum conf_tx_end { CONF_COMMIT, CONF_COMMIT_OVERRIDE, CONF_ROLLBACK, CONF_ROLLBA
 enum conf_openapi { CONF_FOLLOW_PRIVILEGES, CONF_IGNORE_PRIVILEGES, CONF_OPENAPI_DISABLED };
 enum conf_verbosity { CONF_VERBOSE, CONF_MINIMAL };
 
+struct buf;
+
 struct conf_list { /* of NUL-terminated strings */
     const char *const *v;
     size_t n;
@@ -137,6 +139,13 @@ struct conf_sources {
 MUSTCHECK struct conf *conf_load(const struct conf_sources *, enum conf_action *action,
                                  struct err *);
 
+/* Overwrites what is secret among a program's arguments (--jwt-secret, the password of --db-uri,
+ * any
+ * --app.settings.NAME): until then a list of processes (ps) shows them to every user of the
+ * machine. What the sources above point at must be a copy. Adds the names of the options to
+ * *hidden, separated by commas. */
+void conf_hide_args(int argc, char **argv, struct buf *hidden);
+
 /* The same sources again for a running program. Settings that need a restart keep their old value,
  * with a warning. On failure the old one simply stays in use. */
 MUSTCHECK struct conf *conf_reload(const struct conf *old, const struct conf_sources *,
@@ -157,7 +166,6 @@ const char *conf_in_db_key(size_t n);
 /* The database of /db/NAME/; the configured one for the empty name; NULL when there is none. */
 const struct conf_database *conf_database(const struct conf *, struct str name);
 
-struct buf;
 void conf_print_help(struct buf *out);
 void conf_print_example(struct buf *out); /* config/pghttpd.conf is made with it */
 void conf_print_dump(const struct conf *, struct buf *out); /* secrets as *** */

@@ -244,3 +244,56 @@ bool conf_read_args(struct conf_raw *raw, int argc, char *const *argv, struct co
     }
     return true;
 }
+
+/* ---- what a list of processes shows ---- */
+
+/* The argument's bytes are the only copy that the kernel shows; what is left over becomes NULs. */
+static void overwrite(char *value, struct str shown)
+{
+    size_t n = strlen(value);
+    size_t m = shown.n < n ? shown.n : n;
+    memcpy(value, shown.p, m);
+    memset(value + m, 0, n - m);
+}
+
+static bool hide_uri(char *value)
+{
+    struct buf shown;
+    buf_init(&shown, BUF_NO_CEILING);
+    conf_redact_uri(&shown, str_of(value));
+    bool secret = !str_eq(buf_str(&shown), str_of(value));
+    if (secret)
+        overwrite(value, shown.n <= strlen(value) ? buf_str(&shown) : STR("***"));
+    buf_fini(&shown);
+    return secret;
+}
+
+/* --jwt-secret @FILE names a file. */
+static bool hide_value(struct str name, char *value)
+{
+    int number = conf_key_find(name);
+    unsigned flags = number < 0 ? 0 : conf_key_at((size_t)number)->flags;
+    if (flags & CONF_URI)
+        return hide_uri(value);
+    bool in_file = flags & CONF_FILE && value[0] == '@';
+    bool secret = flags & CONF_SECRET || str_starts(name, STR("app.settings."));
+    if (!secret || in_file || !*value)
+        return false;
+    overwrite(value, STR("***"));
+    return true;
+}
+
+void conf_hide_args(int argc, char **argv, struct buf *hidden)
+{
+    enum conf_action action;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strncmp(argv[i], "--", 2) != 0 || find_action(argv[i], &action))
+            continue;
+        struct str arg = str_of(argv[i] + 2), name = {arg.p, str_find(arg, '=', 0)};
+        char *value = name.n < arg.n ? argv[i] + 2 + name.n + 1 : NULL;
+        if (!value && i + 1 < argc)
+            value = argv[++i];
+        if (value && hide_value(name, value))
+            buf_printf(hidden, "%s--%.*s", hidden->n ? ", " : "", STR_ARG(name));
+    }
+}

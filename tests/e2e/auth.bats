@@ -266,6 +266,39 @@ as() { local t; t=$(token "$1"); shift; req "$@" -H "Authorization: Bearer $t"; 
     server_stop
 }
 
+@test "secrets on the command line: the list of processes shows them no more, the log says so, a reload still knows them" {
+    local secret=a-secret-of-thirty-two-characters-and-more
+    SERVER_NAME=argv server_start --jwt-secret "$secret" --admin-token=token-in-ps \
+        --app.settings.key key-in-ps --log-level info --db-anon-role postgres
+    tr '\0' ' ' <"/proc/$SERVER_PID/cmdline" >"$BATS_TEST_TMPDIR/cmdline"
+    run ! grep -E "$CLUSTER_PASSWORD|$secret|token-in-ps|key-in-ps" "$BATS_TEST_TMPDIR/cmdline"
+    grep -q -- '--db-uri postgresql://postgres:\*\*\*@' "$BATS_TEST_TMPDIR/cmdline" || fail "$(cat "$BATS_TEST_TMPDIR/cmdline")"
+    grep -q -- '--log-level info' "$BATS_TEST_TMPDIR/cmdline"
+    server_log | grep -q -- 'level=warn msg="--db-uri, --jwt-secret, --admin-token, --app.settings.key: '
+    run ! grep -E "$CLUSTER_PASSWORD|$secret|token-in-ps|key-in-ps" "$SERVER_DIR/log"
+    server_signal HUP
+    poll_until 5 grep -q 'settings taken over' "$SERVER_DIR/log"
+    ADMIN=1 req GET /config -H 'Authorization: Bearer token-in-ps' -H 'X-Forwarded-For: 192.0.2.1'
+    [ "$status" = 200 ]
+    [ "$(grep -c '\*\*\*' "$body_file")" -ge 3 ]
+    server_stop
+}
+
+@test "no core dump, and its user's other processes cannot look into it" {
+    [ "$(id -u)" = 0 ] || skip "starts it as another user"
+    setpriv --reuid=nobody --regid=nogroup --clear-groups test -x "$SERVER_TOP/build/${MODE:-release}/pghttpd" || skip "nobody may not run it"
+    SERVER_WRAP=(setpriv --reuid=nobody --regid=nogroup --clear-groups)
+    SERVER_NAME=nobody server_start
+    SERVER_WRAP=()
+    [ "$(awk '/^Uid:/ {print $2}' "/proc/$SERVER_PID/status")" = "$(id -u nobody)" ]
+    # of a process that may be dumped these are its user's (prctl(2), PR_SET_DUMPABLE)
+    [ "$(stat -c %U "/proc/$SERVER_PID/environ")" = root ]
+    run ! setpriv --reuid=nobody --regid=nogroup --clear-groups cat "/proc/$SERVER_PID/environ"
+    ADMIN=1 req GET /metrics
+    grep -E '^process_open_fds [1-9]' <<<"$body"
+    server_stop
+}
+
 @test "settings out of a pipe hold after the database was asked for its own, and after a reload" {
     local n
     SERVER_NAME=piped server_start --log-level info <(printf 'rest-path = /\ndb-schemas = api\ndb-anon-role = web\n')
