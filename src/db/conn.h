@@ -214,6 +214,8 @@ void conn_arm_head(struct conn *); /* row mode of the command whose results come
 void conn_read(struct conn *);
 void conn_on_notice(struct conn *, const PGresult *);
 void conn_deliver(struct conn *, struct db_job *, size_t stmt, PGresult *); /* takes the result */
+/* A result that libpq made by itself. */
+void conn_on_own_error(struct conn *, const PGresult *);
 /* The head has ended with ReadyForQuery: it goes, or goes again. */
 void conn_settle(struct conn *, struct db_job *);
 

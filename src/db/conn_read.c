@@ -175,10 +175,17 @@ static bool is_name_to_blame(struct conn *c, const struct step *s, const PGresul
     return true;
 }
 
-/* The connection itself broke: libpq made this result, PostgreSQL did not. on_down follows. */
+/* libpq made this result, PostgreSQL did not: the connection broke, or the server does not keep to
+ * the protocol (an error without SQLSTATE). */
 static bool is_own_error(const PGresult *res)
 {
     return !PQresultErrorField(res, PG_DIAG_SQLSTATE);
+}
+
+void conn_on_own_error(struct conn *c, const PGresult *res)
+{
+    if (PQstatus(c->pg) != CONNECTION_BAD) /* else session.c says so in a moment */
+        conn_break(c, PQresultErrorMessage(res));
 }
 
 /* Only where PostgreSQL itself ends the session it is sure that the jobs behind were not run; what
@@ -394,8 +401,9 @@ void conn_read(struct conn *c)
             PQclear(res);
             on_sync(c);
         } else if (PQresultStatus(res) == PGRES_FATAL_ERROR && is_own_error(res)) {
+            conn_on_own_error(c, res);
             PQclear(res);
-            break; /* on_down follows */
+            break;
         } else if (sync && PQresultStatus(res) != PGRES_FATAL_ERROR) {
             PQclear(res);
             conn_break(c, "the connection lost its order of results");

@@ -199,10 +199,15 @@ void copy_read(struct conn *c)
         if (res) {
             bool own = PQresultStatus(res) == PGRES_FATAL_ERROR &&
                        !PQresultErrorField(res, PG_DIAG_SQLSTATE);
-            on_copy_result(c, j, res);
+            if (own)
+                conn_on_own_error(c, res);
+            else if (PQresultStatus(res) == PGRES_COPY_BOTH)
+                conn_break(c, "the server answered COPY as it answers replication");
+            else
+                on_copy_result(c, j, res);
             PQclear(res);
             if (own)
-                return; /* on_down follows */
+                return;
         } else if (!next_command(c, j)) {
             finish_copy(c, j);
         }

@@ -67,6 +67,29 @@ served() { req POST /sql -d '{"query":"select 1 as one"}' && [ "$status" = 200 ]
     poll_until 8 served
 }
 
+# An ErrorResponse of a severity and a message alone; CopyBothResponse.
+NO_SQLSTATE=4500000011534552524f52004d6261640000
+COPY_BOTH=5700000007000000
+
+@test "an error without SQLSTATE ends the connection at once" {
+    timed POST /sql -d "{\"query\":\"insert into t (v) values (\$1)\",\"params\":[\"proxy:raw:$NO_SQLSTATE\"]}"
+    [ "$status $(code)" = '500 08007' ]
+    [ "$ms" -lt 1000 ]
+    timed GET "/sql?query=select%20'proxy:raw:$NO_SQLSTATE'"
+    [ "$status" = 503 ]
+    [ "$ms" -lt 1000 ]
+    poll_until 8 served
+}
+
+@test "a server that answers COPY as replication does not hold the loop" {
+    timed GET "/copy?query=copy%20(select%20'proxy:raw:$COPY_BOTH')%20to%20stdout"
+    [ "$status" != 200 ]
+    [ "$ms" -lt 2000 ]
+    ADMIN=1 req GET /live
+    [ "$status" = 200 ]
+    poll_until 8 served
+}
+
 @test "a slow statement still ends with its outcome known" {
     timed POST '/sql?timeout=1s' -d '{"query":"insert into t (v) select pg_sleep(5)::text"}'
     [ "$status $(code)" = '400 57014' ]

@@ -10,6 +10,7 @@ before the same Sync), which PostgreSQL has finished by then:
     proxy:error:FATAL:08P01:close  an error without file, line and routine, as poolers make them, then the end
     proxy:error:ERROR:08006:stay   the same error, then ReadyForQuery
     proxy:forged:FATAL:57P01:close the error has file, line and routine, as if PostgreSQL had made it
+    proxy:raw:4500...              these bytes, in hexadecimal, come instead, and then nothing
     proxy:silent                   nothing is passed on any more, in either direction, and nothing is closed
     proxy:then-silent              the answer is passed on, and nothing after it
 
@@ -23,7 +24,7 @@ import signal
 import struct
 import sys
 
-MARKER = re.compile(rb"proxy:(before:)?(cut|silent|then-silent|(?:error|forged):[A-Z]+:[0-9A-Z]+:(?:close|stay))")
+MARKER = re.compile(rb"proxy:(before:)?(cut|silent|then-silent|raw:[0-9a-f]+|(?:error|forged):[A-Z]+:[0-9A-Z]+:(?:close|stay))")
 pairs = set()
 silent_for_new = asyncio.Event()
 
@@ -75,6 +76,10 @@ class Pair:
         """True: the connection goes on."""
         words = action.split(b":")
         if words[0].endswith(b"silent"):
+            self.silent = True
+            return True
+        if words[0] == b"raw":
+            self.client_writer.write(bytes.fromhex(words[1].decode()))
             self.silent = True
             return True
         if words[0] == b"cut":
