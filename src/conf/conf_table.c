@@ -248,7 +248,9 @@ static const struct conf_key access_keys[] = {
           "who may use /sql and /copy: nobody, PostgreSQL logins, everybody as the configured "
           "login"),
     LIST("login-databases", R, AT(login_databases), NULL,
-         "databases that logins may name; not set: the configured one"),
+         "databases that logins may name, * for all; not set: the configured one, which a login "
+         "that "
+         "names none gets in any case"),
     NUMBER(CONF_DURATION, "login-recheck", R, AT(login_recheck_us), "60s", SECOND, 24 * HOUR,
            "how often a login's password is checked again by a new connection"),
     NUMBER(CONF_UINT, "login-attempts-max", R, AT(login_attempts_max), "10", 1, 100000,

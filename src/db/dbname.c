@@ -1,6 +1,9 @@
 #include "db/dbname.h"
 
 #include <libpq-fe.h>
+#include <stdlib.h>
+
+#include "util/xalloc.h"
 
 static const char *option(const PQconninfoOption *options, const char *keyword)
 {
@@ -12,9 +15,9 @@ static const char *option(const PQconninfoOption *options, const char *keyword)
 
 /* With libpq's own parser: the database, else the user, each from the string before the
  * environment. */
-static bool parsed_name_is(const char *uri, struct str name)
+char *db_name_of(const char *uri)
 {
-    PQconninfoOption *given = PQconninfoParse(uri, NULL), *defaults = PQconndefaults();
+    PQconninfoOption *given = PQconninfoParse(uri ? uri : "", NULL), *defaults = PQconndefaults();
     const char *database = option(given, "dbname");
     if (!database)
         database = option(defaults, "dbname");
@@ -22,9 +25,18 @@ static bool parsed_name_is(const char *uri, struct str name)
         database = option(given, "user");
     if (!database)
         database = option(defaults, "user");
-    bool same = given && database && str_eq(str_of(database), name);
+    bool known = given && database && !(option(given, "service") && !option(given, "dbname"));
+    char *name = known ? xstrdup(database) : NULL;
     PQconninfoFree(given);
     PQconninfoFree(defaults);
+    return name;
+}
+
+static bool parsed_name_is(const char *uri, struct str name)
+{
+    char *own = db_name_of(uri);
+    bool same = own && str_eq(str_of(own), name);
+    free(own);
     return same;
 }
 
@@ -46,8 +58,10 @@ bool db_name_is(const char *uri, struct str name)
 
 bool db_name_allowed(const struct conf *conf, const struct conf_database *database, struct str name)
 {
-    for (size_t i = 0; i < conf->login_databases.n; i++)
-        if (str_eq(str_of(conf->login_databases.v[i]), name))
+    for (size_t i = 0; i < conf->login_databases.n; i++) {
+        struct str one = str_of(conf->login_databases.v[i]);
+        if (str_eq(one, name) || str_eq(one, STR("*")))
             return true;
+    }
     return conf->login_databases.n == 0 && db_name_is(database->db_uri, name);
 }

@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "db/dbname.h"
 #include "db/pool_int.h"
 #include "util/xalloc.h"
 
@@ -195,8 +196,8 @@ struct db_pool *db_pools_login(struct db_pools *pools, const struct conf_databas
         p->env.client_login = true;
         p->env.user = xstrndup(l->user);
         p->env.password = xstrndup(l->password);
-        p->env.database = l->database.n ? xstrndup(l->database) : NULL;
-        if (p->env.database)
+        p->env.database = l->database.n ? xstrndup(l->database) : db_name_of(db->db_uri);
+        if (l->database.n)
             p->env.types = pools_types(pools, db->name, p->env.database);
         p->env.options = l->options.n ? xstrndup(l->options) : NULL;
         p->env.application_name = l->application_name.n ? xstrndup(l->application_name) : NULL;

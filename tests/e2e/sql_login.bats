@@ -64,6 +64,28 @@ SQL
     sql "alter role bob password 'bob'" >/dev/null
 }
 
+@test "a login that names no database gets the configured one, though db-uri names none either" {
+    sql 'create database alice' >/dev/null
+    # libpq's rule for db-uri: the database is called as the user; for a login of its own it would be alice
+    SERVER_NAME=unnamed server_start --sql-access login --db-uri "$(sed 's|/postgres\(?.*\)\?$|/\1|' <<<"$CLUSTER_URI")"
+    basic 'alice:a:l@i/c%e'
+    [ "$status" = 200 ] || fail "$body"
+    assert_json '.rows == [{u:"alice",d:"postgres"}]'
+    neon 'postgres://alice:a%3Al%40i%2Fc%25e@x/postgres'
+    assert_json '.rows == [{u:"alice",d:"postgres"}]'
+    neon 'postgres://alice:a%3Al%40i%2Fc%25e@x/alice'
+    error_is 400 3D000
+    server_stop
+    SERVER_NAME=all server_start --sql-access login --login-databases '*'
+    neon 'postgres://alice:a%3Al%40i%2Fc%25e@x/alice'
+    [ "$status" = 200 ] || fail "$body"
+    assert_json '.rows == [{u:"alice",d:"alice"}]'
+    basic 'alice:a:l@i/c%e'
+    assert_json '.rows == [{u:"alice",d:"postgres"}]'
+    server_stop
+    server_use main
+}
+
 @test "options and application_name of the string count, nothing else does" {
     neon 'postgres://bob:bob@x/postgres?options=-c%20my.opt%3Dyes&application_name=myapp&host=evil&port=1&user=alice' \
         "select current_setting('my.opt') as o, current_setting('application_name') as a, current_user::text as u"
