@@ -114,7 +114,7 @@ bench:
 	@$(MAKE) $(PARALLEL) --no-print-directory MODE=release all
 	@tests/bench/run $(BENCH)
 
-# What docs and config/ have from the program (docs/settings.md, config/pghttpd.conf) and from the last bench (docs/performance.md).
+# What docs/ and config/ have from the program (settings.md, man/pghttpd.conf.5, pghttpd.conf) and from the last bench (docs/performance.md).
 readme: $(BUILD)/unit/test_readme all
 	@README_WRITE=1 $< >/dev/null
 	@python3 tests/bench/readme.py
@@ -173,6 +173,10 @@ install: all
 	install -D -m 0755 $(BUILD)/pghttpd $(DESTDIR)$(PREFIX)/bin/pghttpd
 	install -D -m 0644 config/pghttpd.conf $(DESTDIR)$(PREFIX)/share/doc/pghttpd/pghttpd.conf.example
 	install -D -m 0644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/pghttpd/copyright
+	install -D -m 0644 docs/man/pghttpd.1 $(DESTDIR)$(PREFIX)/share/man/man1/pghttpd.1
+	install -D -m 0644 docs/man/pghttpd.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/pghttpd.conf.5
+	install -D -m 0644 config/completions/pghttpd.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pghttpd
+	install -D -m 0644 config/completions/_pghttpd $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_pghttpd
 	@[ -e $(DESTDIR)$(ETC)/pghttpd.conf ] || install -D -m 0640 config/pghttpd.conf $(DESTDIR)$(ETC)/pghttpd.conf
 	@mkdir -p $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	$(call fill,config/pghttpd.service,$(UNITDIR)/pghttpd.service)

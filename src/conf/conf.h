@@ -169,6 +169,7 @@ const struct conf_database *conf_database(const struct conf *, struct str name);
 void conf_print_help(struct buf *out);
 void conf_print_example(struct buf *out); /* config/pghttpd.conf is made with it */
 void conf_print_dump(const struct conf *, struct buf *out); /* secrets as *** */
+void conf_print_man(struct buf *out);                       /* those in docs/man/pghttpd.conf.5 */
 void conf_print_markdown(struct buf *out);                  /* the table in docs/settings.md */
 
 #endif

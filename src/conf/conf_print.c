@@ -1,5 +1,5 @@
-/* What is generated from the table: help, the example file, a dump, the table in docs/settings.md.
- */
+/* What is generated from the table: help, the example file, a dump, the table in docs/settings.md,
+ * the man page of the settings. */
 #include "conf/conf_table.h"
 
 #include <stdio.h>
@@ -214,5 +214,56 @@ void conf_print_markdown(struct buf *out)
             }
             BUF_LIT(out, " |\n");
         }
+    }
+}
+
+/* Text of a man page: a backslash begins an escape, a line must begin neither with a dot nor with
+ * an apostrophe. */
+static void man_text(struct buf *out, const char *text)
+{
+    if (*text == '.' || *text == '\'')
+        BUF_LIT(out, "\\&");
+    for (const char *p = text; *p; p++) {
+        if (*p == '\\')
+            BUF_LIT(out, "\\e");
+        else if (*p == '-')
+            BUF_LIT(out, "\\-");
+        else
+            buf_char(out, *p);
+    }
+}
+
+static void man_key(struct buf *out, const struct conf_key *key)
+{
+    BUF_LIT(out, ".It Ic ");
+    man_text(out, key->name);
+    BUF_LIT(out, " Ns = Ns Ar ");
+    if (key->type == CONF_WORDS)
+        print_words(out, key, "|");
+    else
+        buf_adds(out, str_of(type_word(key)));
+    buf_char(out, '\n');
+    man_text(out, key->doc);
+    BUF_LIT(out, ".\n");
+    if (key->def && *key->def) {
+        BUF_LIT(out, "Default: ");
+        man_text(out, key->def);
+        BUF_LIT(out, ".\n");
+    }
+    if (key->flags & CONF_RELOAD)
+        BUF_LIT(out, "Taken over by a reload.\n");
+    if (key->flags & CONF_IN_DB)
+        BUF_LIT(out, "May be set in the database.\n");
+    if (key->flags & CONF_SECTION)
+        BUF_LIT(out, "Also in a section of a further database.\n");
+}
+
+void conf_print_man(struct buf *out)
+{
+    for (size_t g = 0; g < conf_n_groups; g++) {
+        buf_printf(out, ".Ss %s\n.Bl -tag -width Ds\n", conf_groups[g].title);
+        for (size_t i = 0; i < conf_groups[g].n; i++)
+            man_key(out, &conf_groups[g].keys[i]);
+        BUF_LIT(out, ".El\n");
     }
 }

@@ -121,6 +121,16 @@ PY
     POSTGRES_VOLUME=/var/lib/postgresql docker-compose -f "$top/docker/compose.yaml" config | grep -q 'data:/var/lib/postgresql:rw'
 }
 
+@test "the image is built from all that make install needs" {
+    local file missing=
+    for file in $(sed -nE 's/^\tinstall -D -m [0-9]+ ([a-z][^ $]*|LICENSE) .*/\1/p' "$top/Makefile"); do
+        # copied into the stage that builds, and allowed into the context
+        grep -qE "^COPY .*\\b(${file%%/*}|$(dirname "$file")|$file)\\b" "$top/docker/Dockerfile" &&
+            grep -qxE "!(${file%%/*}|$(dirname "$file")|$file)" "$top/docker/Dockerfile.dockerignore" || missing+=" $file"
+    done
+    [ -z "$missing" ] || { echo "not in the context of the image:$missing"; false; }
+}
+
 @test "make install with DESTDIR: program, settings, unit, its user, example" {
     local root=$BATS_TEST_TMPDIR/root
     make -s -C "$top" MODE="${MODE:-release}" install DESTDIR="$root" PREFIX=/usr
@@ -128,6 +138,10 @@ PY
     [ -x usr/bin/pghttpd ]
     [ -s usr/share/doc/pghttpd/pghttpd.conf.example ]
     [ -s usr/share/doc/pghttpd/copyright ]
+    [ -s usr/share/man/man1/pghttpd.1 ]
+    [ -s usr/share/man/man5/pghttpd.conf.5 ]
+    [ -s usr/share/bash-completion/completions/pghttpd ]
+    [ -s usr/share/zsh/site-functions/_pghttpd ]
     [ "$(stat -c %a etc/pghttpd/pghttpd.conf)" = 640 ]
     grep -qx 'ExecStart=/usr/bin/pghttpd /etc/pghttpd/pghttpd.conf' usr/lib/systemd/system/pghttpd.service
     grep -qx 'Documentation=file:/usr/share/doc/pghttpd/pghttpd.conf.example' usr/lib/systemd/system/pghttpd.service

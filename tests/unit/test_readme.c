@@ -1,5 +1,5 @@
-/* docs/settings.md and config/pghttpd.conf show the settings that the program has. `make readme`
- * writes both (README_WRITE=1). */
+/* docs/settings.md, docs/man/pghttpd.conf.5 and config/pghttpd.conf show the settings that the
+ * program has. `make readme` writes them (README_WRITE=1). */
 #include "unit.h"
 
 #include <stdio.h>
@@ -7,8 +7,7 @@
 #include "conf/conf.h"
 #include "util/buf.h"
 
-#define BEGIN "<!-- settings: made by `make readme` from the program's own table -->\n"
-#define END "<!-- /settings -->"
+#define MADE "settings: made by `make readme` from the program's own table"
 
 enum { FILE_LEN_MAX = 1 << 20 };
 
@@ -44,18 +43,28 @@ static void compare(const char *name, const char *text, const char *begin, const
     assert_int_equal(fclose(f), 0);
 }
 
+/* What stands between two lines of a file that is otherwise written by hand. */
+static void compare_part(const char *name, const char *from, const char *to,
+                         void (*print)(struct buf *))
+{
+    struct buf table;
+    buf_init(&table, FILE_LEN_MAX);
+    print(&table);
+    char *text = read_file(name);
+    char *begin = strstr(text, from), *end = strstr(text, to);
+    assert_true(begin && end && end > begin);
+    compare(name, text, begin + strlen(from), end, &table);
+    buf_fini(&table);
+    free(text);
+}
+
 static void settings_are_those_of_the_program(void **state)
 {
     (void)state;
-    struct buf table;
-    buf_init(&table, FILE_LEN_MAX);
-    conf_print_markdown(&table);
-    char *text = read_file("docs/settings.md");
-    char *begin = strstr(text, BEGIN), *end = strstr(text, END);
-    assert_true(begin && end && end > begin);
-    compare("docs/settings.md", text, begin + strlen(BEGIN), end, &table);
-    buf_fini(&table);
-    free(text);
+    compare_part("docs/settings.md", "<!-- " MADE " -->\n", "<!-- /settings -->\n",
+                 conf_print_markdown);
+    compare_part("docs/man/pghttpd.conf.5", ".\\\" " MADE "\n", ".\\\" /settings\n",
+                 conf_print_man);
 }
 
 static void example_is_that_of_the_program(void **state)
