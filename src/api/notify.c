@@ -56,7 +56,8 @@ static void on_done(void *arg, const struct db_outcome *o)
             o->error.message ? o->error.message : "the database is away");
     err.details = o->error.detail;
     err.hint = o->error.hint;
-    err.retry_after = o->end == DB_NOT_SENT ? (o->retry_after_s ? o->retry_after_s : 1) : 0;
+    if (o->retry_after_s)
+        err.retry_after = o->retry_after_s;
     http_fail_json(req, &err);
 }
 

@@ -16,7 +16,7 @@ static void cut_at_character(char *text)
 bool err_set(struct err *err, int status, const char *code, const char *fmt, ...)
 {
     va_list args;
-    *err = (struct err){.status = status};
+    *err = (struct err){.status = status, .retry_after = status == 503};
     snprintf(err->code, sizeof err->code, "%s", code);
     va_start(args, fmt);
     int n = vsnprintf(err->message, sizeof err->message, fmt, args);

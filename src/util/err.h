@@ -16,7 +16,7 @@ struct err {
     const char *details;     /* NULL when absent */
     const char *hint;        /* NULL when absent */
     bool details_json;       /* details is JSON text to be inlined, not a string */
-    unsigned retry_after;    /* seconds, for 503; 0 = no header */
+    unsigned retry_after;    /* seconds; 0: no header. err_set says 1 with every 503 */
 };
 
 /* Fills err and returns false, so that `return err_set(err, 400, "PGRST100", ...)` reads as one

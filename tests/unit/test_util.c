@@ -124,7 +124,11 @@ static void errors_are_cut_at_a_character(void **state)
     for (size_t i = 1; i + 2 < sizeof text; i += 2)
         memcpy(text + i, "ü", 2);
     text[sizeof text - 1] = '\0';
+    assert_false(err_set(&err, 503, "PGH503", "later"));
+    assert_int_equal(err.retry_after,
+                     1); /* "503 with Retry-After was never sent": always with it */
     assert_false(err_set(&err, 400, "PGRST100", "%s", text));
+    assert_int_equal(err.retry_after, 0);
     assert_true(str_utf8(str_of(err.message)));
     assert_true(strlen(err.message) >= sizeof err.message - 3);
     assert_string_equal(err.code, "PGRST100");
