@@ -162,7 +162,8 @@ static void on_copy_result(struct conn *c, struct db_job *j, PGresult *res)
     }
 }
 
-/* True: the data is over, results follow. */
+/* True: the data is over, results follow. After its deadline a job takes data still: its cancel may
+ * be too late, and what succeeds must be whole. */
 static bool read_data(struct conn *c, struct db_job *j)
 {
     char *data;
@@ -173,7 +174,7 @@ static bool read_data(struct conn *c, struct db_job *j)
             return true;
         }
         bool more =
-            j->stop != STOP_NONE || j->copy_ops.on_data(j->arg, (struct str){data, (size_t)n});
+            j->stop >= STOP_REFUSED || j->copy_ops.on_data(j->arg, (struct str){data, (size_t)n});
         PQfreemem(data);
         if (!more) {
             job_stop_for(j, STOP_REFUSED);

@@ -196,6 +196,24 @@ copy_out() { req GET "/copy?query=$(encode "$1")" "${@:2}"; }
     assert_json '.code == "57014"'
 }
 
+# The server stands still over the deadline. PostgreSQL has sent everything, so the cancel is too late, and the rest
+# is read behind the deadline.
+@test "a deadline in the middle of a COPY OUT: every row, or an error" {
+    local pid got=$BATS_TEST_TMPDIR/got
+    asleep() { [ "$(sql "select count(*) from pg_stat_activity where wait_event = 'PgSleep'")" = 1 ]; }
+    for _ in 1 2 3; do
+        curl -s -m 20 -w '%{http_code}' -o "$got" "$SERVER_URL/copy?timeout=500ms&query=$(encode \
+            'copy (select g from pg_sleep(0.3), generate_series(1, 30000) g) to stdout')" >"$got.status" &
+        pid=$!
+        poll_until 5 asleep
+        server_signal STOP
+        sleep 0.6
+        server_signal CONT
+        wait $pid
+        [ "$(cat "$got.status")" = 400 ] || cmp <(seq 1 30000) "$got"
+    done
+}
+
 @test "a client that leaves has its COPY ended" {
     curl -s --limit-rate 1k -o /dev/null "$SERVER_URL/copy?query=$(encode 'copy (select n, repeat($$leaver$$, 100) from generate_series(1,10000000) n) to stdout')" &
     pid=$!
