@@ -33,6 +33,7 @@ struct hub *hub_new(const struct hub_spec *spec)
     list_init(&h->lingering);
     h->held_last = &h->held;
     buf_init(&h->scratch, BUF_NO_CEILING);
+    buf_init(&h->id, BUF_NO_CEILING);
     for (unsigned i = 0; i < spec->ports; i++) {
         h->ports[i].hub = h;
         h->ports[i].number = i;
@@ -69,6 +70,7 @@ void hub_free(struct hub *h)
     drop_held(h);
     ring_fini(&h->gaps);
     buf_fini(&h->scratch);
+    buf_fini(&h->id);
     free(h->watches);
     pthread_mutex_destroy(&h->lock);
     free(h);
@@ -78,6 +80,19 @@ struct hub_port *hub_port(struct hub *h, unsigned i)
 {
     assert(i < h->spec.ports);
     return &h->ports[i];
+}
+
+/* ---- ids ---- */
+
+struct str hub_id_text(struct hub *h, uint64_t seq)
+{
+    const struct hub_ids *ids = h->spec.ids;
+    buf_clear(&h->id);
+    if (ids)
+        ids->print(ids->arg, &h->id, seq);
+    else
+        sse_id_print(&h->id, (struct sse_id){h->spec.epoch, seq});
+    return buf_str(&h->id);
 }
 
 /* ---- publishing ---- */
@@ -160,9 +175,9 @@ static void begin(void *arg, struct str name, void *value)
 
 static void say_gap(struct hub *h)
 {
-    struct sse_id id = {h->spec.epoch, ++h->seq};
-    h->last_gap = h->seq;
-    ring_push(&h->gaps, sse_gap(&h->scratch, id, "reconnected"), HUB_GAPS_MAX);
+    struct hub_msg *m = sse_gap(&h->scratch, hub_id_text(h, ++h->seq), "reconnected");
+    h->last_gap = m->seq = h->seq;
+    ring_push(&h->gaps, m, HUB_GAPS_MAX);
 }
 
 static void publish_held(struct hub *h)

@@ -38,8 +38,19 @@ struct hub_port;
 struct hub_sub;
 struct hub_channel;
 
+/* Ids of another kind than EPOCH-SEQ. Both are called under the lock, by any thread. */
+struct hub_ids {
+    /* The id that says: everything up to seq was seen. */
+    void (*print)(void *arg, struct buf *out, uint64_t seq);
+    /* The sequence number up to which a client with this id saw everything. NULL when that is
+     * known; else why it is not. */
+    const char *(*find)(void *arg, struct str id, uint64_t *seq);
+    void *arg;
+};
+
 struct hub_spec {
     uint32_t epoch;             /* random, differs between all hubs of all processes */
+    const struct hub_ids *ids;  /* NULL: EPOCH-SEQ. Outlives the hub */
     unsigned ports;             /* workers */
     size_t history;             /* messages kept per channel */
     size_t history_bytes;       /* over all channels */
@@ -81,8 +92,8 @@ enum hub_sub_state hub_sub_state(struct hub_sub *);
 void hub_sub_error(struct hub_sub *, struct err *);
 /* The head cannot wait any longer: WAITING becomes HELD. */
 void hub_sub_hold(struct hub_sub *);
-/* The id of the stream's first block; not while WAITING. */
-struct sse_id hub_sub_start(struct hub_sub *);
+/* Writes the stream's first block, with the id that it starts at; not while WAITING. */
+void hub_sub_first(struct hub_sub *, struct buf *out);
 /* Its channels; the names live as long as the reader. */
 size_t hub_sub_channels(const struct hub_sub *);
 struct str hub_sub_channel(const struct hub_sub *, size_t i);

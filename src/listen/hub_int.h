@@ -95,7 +95,7 @@ struct hub {
     size_t wanted;    /* channels with references */
     struct ring gaps;
     size_t ring_bytes; /* all channels' rings */
-    struct buf scratch;
+    struct buf scratch, id;
     struct held *held, **held_last; /* what came before the gap could be said */
     size_t held_bytes;
     struct hub_watch **watches; /* all of them; the feeding thread's own */
@@ -104,6 +104,9 @@ struct hub {
     size_t readers;
     struct hub_port ports[];
 };
+
+/* hub.c; under the lock. Good until the next call */
+struct str hub_id_text(struct hub *, uint64_t seq);
 
 /* channel.c; all under the lock */
 struct hub_channel *channel_take(struct hub *, struct str name); /* counts a reference */

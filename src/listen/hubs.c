@@ -4,30 +4,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "listen/feed.h"
+#include "listen/outlet.h"
 #include "util/log.h"
 #include "util/loop.h"
 #include "util/metrics.h"
 #include "util/xalloc.h"
-
-/* Readers woken in one go before the loop turns to other work: about a millisecond of writes. */
-#define TURN_WAKES 200
-/* After waking all readers that had something to do, an outlet rests as long as that took: what
- * comes meanwhile goes out together. So a thousand events a second to a thousand readers are a
- * hundred thousand writes of ten events and not a million, and requests keep half of the thread.
- * A wake of a few readers costs nothing and is followed by no rest. */
-#define REST_FROM_US 500u
-#define REST_MAX_US 20000u
-
-/* One hub's way to one worker. */
-struct outlet {
-    struct hub_port *port;
-    struct loop *loop;
-    uint64_t busy_us, rest_until_us;
-    struct loop_timer timer;
-};
 
 struct hub_entry {
     struct hub_entry *next;
@@ -59,42 +42,6 @@ struct hubs *hubs_new(const struct hubs_spec *spec, struct err *err)
     return hs;
 }
 
-static uint64_t clock_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-static void run_outlet(void *arg)
-{
-    struct outlet *o = arg;
-    bool more = true;
-    uint64_t began = clock_us();
-    if (began < o->rest_until_us) {
-        loop_timer_set(&o->timer, o->rest_until_us - began);
-        return;
-    }
-    for (unsigned i = 0; i < TURN_WAKES && more; i++)
-        more = hub_port_next(o->port);
-    uint64_t now = clock_us();
-    o->busy_us += now - began;
-    if (more) {
-        loop_post(o->loop, run_outlet, o);
-        return;
-    }
-    if (o->busy_us >= REST_FROM_US)
-        o->rest_until_us = now + (o->busy_us < REST_MAX_US ? o->busy_us : REST_MAX_US);
-    o->busy_us = 0;
-}
-
-/* Any thread, under the hub's lock. */
-static void on_work(void *arg)
-{
-    struct outlet *o = arg;
-    loop_post(o->loop, run_outlet, o);
-}
-
 static struct hub_entry *entry_new(struct hubs *hs, const struct conf_database *d, struct err *err)
 {
     struct feed_spec spec = {.loop = hs->loops[0],
@@ -115,12 +62,8 @@ static struct hub_entry *entry_new(struct hubs *hs, const struct conf_database *
     e->feed = feed;
     e->database = xstrdup(d->name);
     feed_reconfigure(feed, hs->conf);
-    for (unsigned i = 0; i < hs->workers; i++) {
-        struct outlet *o = &e->outlets[i];
-        *o = (struct outlet){.port = hub_port(feed_hub(feed), i), .loop = hs->loops[i]};
-        loop_timer_init(&o->timer, o->loop, run_outlet, o);
-        hub_port_init(o->port, on_work, o);
-    }
+    for (unsigned i = 0; i < hs->workers; i++)
+        outlet_init(&e->outlets[i], hub_port(feed_hub(feed), i), hs->loops[i]);
     return e;
 }
 
@@ -171,7 +114,7 @@ void hubs_free(struct hubs *hs)
         struct hub_entry *e = hs->first;
         hs->first = e->next;
         for (unsigned i = 0; i < hs->workers; i++)
-            loop_timer_stop(&e->outlets[i].timer);
+            outlet_stop(&e->outlets[i]);
         feed_free(e->feed);
         free(e->database);
         free(e);

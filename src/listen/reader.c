@@ -324,13 +324,13 @@ void hub_sub_hold(struct hub_sub *s)
     pthread_mutex_unlock(&s->port->hub->lock);
 }
 
-struct sse_id hub_sub_start(struct hub_sub *s)
+void hub_sub_first(struct hub_sub *s, struct buf *out)
 {
-    pthread_mutex_lock(&s->port->hub->lock);
+    struct hub *h = s->port->hub;
+    pthread_mutex_lock(&h->lock);
     assert(s->state != HUB_SUB_WAITING);
-    struct sse_id id = {s->port->hub->spec.epoch, s->state == HUB_SUB_LIVE ? s->start : 0};
-    pthread_mutex_unlock(&s->port->hub->lock);
-    return id;
+    sse_first(out, hub_id_text(h, s->state == HUB_SUB_LIVE ? s->start : 0));
+    pthread_mutex_unlock(&h->lock);
 }
 
 /* What these two read is set once, in hub_subscribe. */
@@ -453,8 +453,8 @@ static struct hub_msg *marker(struct hub *h, struct hub_sub *s, uint64_t lost, u
     uint32_t cursor;
     const struct hub_msg *first = oldest(s, &cursor);
     uint64_t before = first && first->seq < gap ? first->seq : gap;
-    struct sse_id id = {h->spec.epoch, before == HUB_NO_SEQ ? h->seq : before - 1};
-    sse_overflow_begin(&h->scratch, id, lost);
+    sse_overflow_begin(&h->scratch, hub_id_text(h, before == HUB_NO_SEQ ? h->seq : before - 1),
+                       lost);
     for (uint32_t i = 0; i < s->n; i++) {
         if (s->cursor[i].lost > 0)
             sse_overflow_channel(&h->scratch, s->cursor[i].channel->name);
@@ -503,8 +503,8 @@ static size_t take_own_gap(struct hub *h, struct hub_sub *s, struct hub_item *ou
 {
     if (!s->gap_reason)
         return 0;
-    struct sse_id id = {h->spec.epoch, s->resume};
-    *out = (struct hub_item){sse_gap(&h->scratch, id, s->gap_reason), CURSOR_MARKER, false};
+    *out = (struct hub_item){sse_gap(&h->scratch, hub_id_text(h, s->resume), s->gap_reason),
+                             CURSOR_MARKER, false};
     s->gap_reason = NULL;
     h->gap_count++;
     return 1;

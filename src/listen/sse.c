@@ -230,20 +230,27 @@ struct hub_msg *sse_message_raw(struct buf *b, const struct hub_msg *json, struc
     return hub_msg_new(buf_str(b), id.seq);
 }
 
-struct hub_msg *sse_gap(struct buf *b, struct sse_id id, const char *reason)
+static void id_text_line(struct buf *out, struct str id)
+{
+    BUF_LIT(out, "id: ");
+    buf_adds(out, id);
+    buf_char(out, '\n');
+}
+
+struct hub_msg *sse_gap(struct buf *b, struct str id, const char *reason)
 {
     buf_clear(b);
-    id_line(b, id);
+    id_text_line(b, id);
     BUF_LIT(b, "event: gap\ndata: {\"reason\":");
     sse_json_string(b, str_of(reason));
     BUF_LIT(b, "}\n\n");
-    return hub_msg_new(buf_str(b), id.seq);
+    return hub_msg_new(buf_str(b), 0);
 }
 
-void sse_overflow_begin(struct buf *b, struct sse_id id, uint64_t dropped)
+void sse_overflow_begin(struct buf *b, struct str id, uint64_t dropped)
 {
     buf_clear(b);
-    id_line(b, id);
+    id_text_line(b, id);
     BUF_LIT(b, "event: overflow\ndata: {\"dropped\":");
     buf_u64(b, dropped);
     BUF_LIT(b, ",\"channels\":[");
@@ -264,9 +271,9 @@ struct hub_msg *sse_overflow_end(struct buf *b)
     return m;
 }
 
-void sse_first(struct buf *out, struct sse_id id)
+void sse_first(struct buf *out, struct str id)
 {
-    id_line(out, id);
+    id_text_line(out, id);
     BUF_LIT(out, "retry: ");
     buf_u64(out, SSE_RETRY_MS);
     BUF_LIT(out, "\n: ok\n\n");

@@ -33,15 +33,16 @@ struct hub_msg *sse_message(struct buf *scratch, const struct sse_event *);
 /* The same event as format=raw, made from what sse_message made. */
 struct hub_msg *sse_message_raw(struct buf *scratch, const struct hub_msg *json, struct sse_id,
                                 struct str channel);
-struct hub_msg *sse_gap(struct buf *scratch, struct sse_id, const char *reason);
+/* Markers and the first block take the id as text: each hub has its own kind (hub.h). */
+struct hub_msg *sse_gap(struct buf *scratch, struct str id, const char *reason);
 
 /* An overflow marker: begin, a channel at a time, end. */
-void sse_overflow_begin(struct buf *scratch, struct sse_id, uint64_t dropped);
+void sse_overflow_begin(struct buf *scratch, struct str id, uint64_t dropped);
 void sse_overflow_channel(struct buf *scratch, struct str channel);
 struct hub_msg *sse_overflow_end(struct buf *scratch);
 
 /* The first block: it sets the client's resume point and dispatches nothing. */
-void sse_first(struct buf *out, struct sse_id);
+void sse_first(struct buf *out, struct str id);
 
 /* "..." with quotes; for every JSON text of this layer. */
 void sse_json_string(struct buf *out, struct str s);

@@ -605,7 +605,7 @@ static struct hub_msg *opening(const struct stream_spec *spec)
     struct buf b, first;
     buf_init(&b, BUF_NO_CEILING);
     buf_init(&first, BUF_NO_CEILING);
-    sse_first(&first, hub_sub_start(spec->sub));
+    hub_sub_first(spec->sub, &first);
     struct hub_msg *m = hub_msg_new(buf_str(&first), 0);
     buf_adds(&b, spec->head);
     buf_adds(&b, hub_msg_bytes(m, spec->chunked));

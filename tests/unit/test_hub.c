@@ -128,9 +128,13 @@ static const char *drain(struct reader *r)
 
 static const char *start_of(struct reader *r)
 {
-    static char text[40];
-    struct sse_id id = hub_sub_start(r->sub);
-    snprintf(text, sizeof text, "%08x-%llu", id.epoch, (unsigned long long)id.seq);
+    static char text[100];
+    struct buf first;
+    buf_init(&first, sizeof text);
+    hub_sub_first(r->sub, &first);
+    buf_char(&first, 0);
+    assert_true(sscanf(first.p, "id: %99[^\n]", text) == 1);
+    buf_fini(&first);
     return text;
 }
 

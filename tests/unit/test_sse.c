@@ -9,6 +9,7 @@
 static struct buf scratch;
 
 #define ID ((struct sse_id){0x5f3a9c1e, 17})
+#define ID_TEXT STR("5f3a9c1e-17")
 
 static struct hub_msg *event(struct str channel, struct str payload)
 {
@@ -83,10 +84,10 @@ static void markers(void **state)
 {
     struct buf b;
     (void)state;
-    struct hub_msg *m = sse_gap(&scratch, ID, "history lost");
+    struct hub_msg *m = sse_gap(&scratch, ID_TEXT, "history lost");
     assert_str(hub_msg_content(m), HEAD "event: gap\ndata: {\"reason\":\"history lost\"}\n\n");
     hub_msg_unref(m);
-    sse_overflow_begin(&scratch, ID, 517);
+    sse_overflow_begin(&scratch, ID_TEXT, 517);
     sse_overflow_channel(&scratch, STR("orders["));
     sse_overflow_channel(&scratch, STR("a\n"));
     m = sse_overflow_end(&scratch);
@@ -95,7 +96,7 @@ static void markers(void **state)
                "event: overflow\ndata: {\"dropped\":517,\"channels\":[\"orders[\",\"a\\n\"]}\n\n");
     hub_msg_unref(m);
     buf_init(&b, 1000);
-    sse_first(&b, ID);
+    sse_first(&b, ID_TEXT);
     assert_str(buf_str(&b), HEAD "retry: 2000\n: ok\n\n");
     buf_fini(&b);
 }
