@@ -130,6 +130,19 @@ $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libpghttpd.a
 	$(call say,FUZZ,$@)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(BUILD)/libpghttpd.a $(LIBS)
 
+# Load on every endpoint while PostgreSQL, the network and pghttpd fail (tests/chaos/chaos.py says how), for SECS seconds:
+# VARIANT=direct, pgbouncer, sync, failover or all; SEED=N makes the same faults again. chaos-quick: the checker's own
+# test and two minutes of all variants.
+VARIANT ?= direct
+chaos: SECS := $(if $(filter file,$(origin SECS)),1800,$(SECS))
+chaos: chaos-ready
+	@python3 tests/chaos/chaos.py --binary $(BUILD)/pghttpd --seconds $(SECS) --variant $(VARIANT) $(SEED:%=--seed %) $(CHAOS)
+chaos-quick: chaos-ready
+	@tests/chaos/quick $(BUILD)/pghttpd $(SEED)
+chaos-ready:
+	@tests/lib/deps.sh build run test
+	@$(MAKE) $(PARALLEL) --no-print-directory all
+
 # Lines covered by `make MODE=cover test`.
 cover:
 	@gcovr -r . --object-directory build/cover --filter src/ --sort-uncovered
@@ -191,5 +204,5 @@ clean:
 	rm -rf build
 
 -include $(OBJ:.o=.d) $(BUILD)/src/main.d $(UNIT:=.d)
-.PHONY: all run test tests-built unit e2e check long clients-installed bench readme fuzz fuzz-run cover lint analyze format hooks \
+.PHONY: all run test tests-built unit e2e check long clients-installed bench readme fuzz fuzz-run chaos chaos-quick chaos-ready cover lint analyze format hooks \
     container-test trixie-test deps install clean
