@@ -56,13 +56,20 @@ void peer_phase_set(struct peer *p, enum peer_phase phase)
     peer_show_fin_later(p);
 }
 
+/* By the settings as they are now: at the accept, and again at a reload. Whoever may connect to the
+ * unix socket is a proxy as soon as any is trusted. */
+static void peer_judge(struct peer *p)
+{
+    p->trusted = cidr_list_has(p->server->trusted, (struct str){p->address, p->address_n}) ||
+                 (p->unix_socket && p->server->conf->server_trusted_proxies.n);
+}
+
 static void peer_describe(struct peer *p, const struct sockaddr *address)
 {
     p->unix_socket = !address || address->sa_family == AF_UNIX;
     p->address_n =
         (unsigned char)proxy_address_text(address, p->address, sizeof p->address, &p->local);
-    p->trusted = cidr_list_has(p->server->trusted, (struct str){p->address, p->address_n}) ||
-                 (p->unix_socket && p->server->conf->server_trusted_proxies.n);
+    peer_judge(p);
 }
 
 static void peer_new(struct http_server *s, struct MHD_Connection *mc, void **context)
@@ -531,7 +538,7 @@ void http_server_reconfigure(struct http_server *s, struct conf *conf)
     cidr_list_free(trusted);
     conf_unref(old);
     for (struct peer *p = s->peers; p; p = p->next)
-        p->trusted = cidr_list_has(s->trusted, (struct str){p->address, p->address_n});
+        peer_judge(p);
 }
 
 void http_server_quiesce(struct http_server *s)

@@ -242,6 +242,36 @@ teardown_file() {
     exec 7>&-
 }
 
+@test "a proxy on the unix socket stays trusted across a reload" {
+    local socket=$BATS_TEST_TMPDIR/http.sock conf=$BATS_TEST_TMPDIR/a.conf
+    printf 'server-trusted-proxies = "127.0.0.1"\nserver-unix-socket = "%s"\nlog-level = info\n' "$socket" >"$conf"
+    WAIT=live SERVER_NAME=unix server_start "$conf"
+    python3 - "$socket" "$SERVER_PID" "$SERVER_DIR/log" <<'PY'
+import os, signal, socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(10)
+s.connect(sys.argv[1])
+def ask(client):
+    s.sendall(f'HEAD / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {client}\r\n\r\n'.encode())
+    answer = b''
+    while b'\r\n\r\n' not in answer:
+        answer += s.recv(4096)
+def said(text):
+    end = time.monotonic() + 10
+    while text not in open(sys.argv[3]).read():
+        assert time.monotonic() < end, text
+        time.sleep(0.02)
+ask('203.0.113.1')
+said('addr=203.0.113.1')
+os.kill(int(sys.argv[2]), signal.SIGHUP)
+said('settings taken over')
+time.sleep(0.2)
+ask('203.0.113.2')
+said('addr=203.0.113.2')
+PY
+    server_stop
+}
+
 @test "a port in use is named" {
     run -1 "build/${MODE:-release}/pghttpd" --server-port "$SERVER_PORT" --admin-server-port off --db-uri "$CLUSTER_URI"
     [[ "$output" == *"$SERVER_PORT"* ]]
