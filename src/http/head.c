@@ -196,6 +196,8 @@ static bool check_framing(struct request *q, struct err *err)
         (q->n_transfer_encoding && !str_ieq(q->transfer_encoding, STR("chunked"))))
         return bad(q, err, 501, "of the transfer codings only chunked is understood");
     q->chunked = q->n_transfer_encoding > 0;
+    if (q->chunked && !server_sees_wire(q->peer))
+        return bad(q, err, 501, "chunked bodies cannot be checked with this libmicrohttpd");
     q->body_expected = q->chunked || q->content_length > 0;
     q->expects_continue = q->expect.p && str_ieq(q->expect, STR("100-continue"));
     if (q->expect.p && !q->expects_continue)

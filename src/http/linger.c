@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "http/mhd.h"
 #include "http/priv.h"
 #include "util/xalloc.h"
 
@@ -84,6 +85,15 @@ static void on_linger(evutil_socket_t fd, short what, void *arg)
         event_assign(&l->ev, loop_base(l->server->loop), l->fd, EV_READ | EV_PERSIST, on_linger, l);
         event_add(&l->ev, NULL);
     }
+}
+
+void linger_answer(struct buf *out, int status, const char *json)
+{
+    buf_printf(out,
+               "HTTP/1.1 %d %s\r\nContent-Type: application/json; charset=utf-8\r\n"
+               "Content-Length: %zu\r\n%sConnection: close\r\n\r\n%s",
+               status, MHD_get_reason_phrase_for((unsigned)status), strlen(json),
+               status == 503 ? "Retry-After: 1\r\n" : "", json);
 }
 
 void linger_start(struct http_server *s, int fd, struct buf *answer)

@@ -19,6 +19,7 @@
 #include "http/route.h"
 #include "http/router.h"
 #include "http/stats.h"
+#include "http/wire.h"
 
 struct MHD_Connection;
 struct MHD_Daemon;
@@ -48,6 +49,8 @@ struct peer {
     bool local;   /* loopback or unix socket */
     bool unix_socket;
     unsigned served; /* requests answered on it */
+    int refused;     /* status of the answer to what wire.c refused; 0: nothing */
+    struct wire wire;
     unsigned char address_n;
     char address[INET6_ADDRSTRLEN];
 };
@@ -148,6 +151,8 @@ struct http_server {
     int gone_ep; /* epoll of all connections for RDHUP alone */
     struct event *gone_ev;
     struct peer *peers, *free_peers;
+    struct peer **by_fd; /* of n_by_fd, by descriptor; NULL where there is none */
+    size_t n_by_fd;
     struct peer *grace_first, *grace_last;
     struct loop_timer grace_timer, tick;
     unsigned n_peers, n_free_peers;
@@ -179,6 +184,14 @@ void server_kick(struct http_server *);
 void peer_phase_set(struct peer *, enum peer_phase);
 void peer_watch_gone(struct peer *); /* its request waits: a FIN seen earlier starts the grace */
 void peer_grace_end(struct peer *);
+
+/* server_wire.c: libmicrohttpd is only ever called between these two, on the server's thread. */
+void server_enter(struct http_server *);
+void server_leave(void);
+void server_wire_add(struct peer *);
+void server_wire_remove(struct peer *);
+/* Did its requests come past us? If not, their chunks cannot be judged. */
+bool server_sees_wire(const struct peer *);
 
 /* request.c */
 struct request *request_new(struct http_server *, struct peer *, struct MHD_Connection *,
@@ -212,6 +225,7 @@ struct MHD_Response *reply_decorate(struct request *, struct MHD_Response *, str
 struct str reply_type(const struct request *, struct str type);
 bool reply_head_fits(const struct request *);
 struct MHD_Response *reply_head_response(void); /* HEAD without Content-Length */
+void http_error_json(struct buf *out, const struct err *);
 int reply_take_socket(struct request *); /* a copy out of libmicrohttpd's hands; -1: none left */
 void reply_options(struct request *);    /* OPTIONS that no handler wants */
 
@@ -221,6 +235,7 @@ void stream_free(struct request *);
 
 /* linger.c: sockets that get a last answer: written, shut down, drained for a moment so that the
  * close does not become a reset that eats the answer, and closed. Takes fd. */
+void linger_answer(struct buf *out, int status, const char *json); /* such an answer, whole */
 void linger_start(struct http_server *, int fd, struct buf *answer);
 void linger_tick(struct http_server *, uint64_t now_us);
 void linger_free_all(struct http_server *);

@@ -465,21 +465,26 @@ static void json_text_or_null(struct buf *out, const char *s, bool is_json)
         json_text(out, str_of(s));
 }
 
+void http_error_json(struct buf *out, const struct err *err)
+{
+    struct str message = str_of(err->message);
+    BUF_LIT(out, "{\"code\":");
+    json_text_or_null(out, err->code[0] ? err->code : NULL, false);
+    BUF_LIT(out, ",\"details\":");
+    json_text_or_null(out, err->details, err->details_json);
+    BUF_LIT(out, ",\"hint\":");
+    json_text_or_null(out, err->hint, false);
+    BUF_LIT(out, ",\"message\":");
+    json_text(out, str_utf8(message) ? message : STR("(not UTF-8)"));
+    buf_char(out, '}');
+}
+
 void http_fail_json(struct http_req *r, const struct err *err)
 {
     struct buf body;
     char text[64];
-    struct str message = str_of(err->message);
     buf_init(&body, 65536);
-    BUF_LIT(&body, "{\"code\":");
-    json_text_or_null(&body, err->code[0] ? err->code : NULL, false);
-    BUF_LIT(&body, ",\"details\":");
-    json_text_or_null(&body, err->details, err->details_json);
-    BUF_LIT(&body, ",\"hint\":");
-    json_text_or_null(&body, err->hint, false);
-    BUF_LIT(&body, ",\"message\":");
-    json_text(&body, str_utf8(message) ? message : STR("(not UTF-8)"));
-    buf_char(&body, '}');
+    http_error_json(&body, err);
     if (err->code[0]) {
         int n = snprintf(text, sizeof text, "pghttpd; error=%s", err->code);
         http_set_header(r, STR("Proxy-Status"), (struct str){text, (size_t)n});

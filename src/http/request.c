@@ -26,16 +26,6 @@
 
 /* --- made and freed --- */
 
-/* libmicrohttpd would cut the query into arguments, which nobody here asks it for, each at the cost
- * of its pool: a few hundred broke the connection without an answer. The bytes are its buffer's,
- * already copied, and it reads arguments up to a NUL. */
-static void hide_query(const char *target)
-{
-    char *mark = strchr((char *)(uintptr_t)target, '?');
-    if (mark && mark[1])
-        mark[1] = '\0';
-}
-
 struct request *request_new(struct http_server *s, struct peer *p, struct MHD_Connection *mc,
                             const char *target)
 {
@@ -67,7 +57,6 @@ struct request *request_new(struct http_server *s, struct peer *p, struct MHD_Co
     q->pub.worker = s->worker;
     q->pub.arena = &q->arena;
     q->pub.target = arena_str(&q->arena, str_of(target));
-    hide_query(target);
     q->pub.address = (struct str){p->address, p->address_n};
     q->pub.body = STR("");
     p->req = q;
@@ -542,9 +531,9 @@ static void head_only_status(struct request *q, enum MHD_RequestTerminationCode 
 {
     bool answered =
         how == MHD_REQUEST_TERMINATED_COMPLETED_OK || how == MHD_REQUEST_TERMINATED_WITH_ERROR;
-    q->status = answered ? 400 : 499;
+    q->status = q->peer->refused ? q->peer->refused : answered ? 400 : 499;
     q->pub.method_name = STR("-");
-    if (answered)
+    if (answered && !q->peer->refused) /* those are counted */
         stats_add(&q->server->stats->bad_heads, 1);
 }
 
@@ -554,6 +543,8 @@ static void request_completed(struct request *q, enum MHD_RequestTerminationCode
     struct peer *p = q->peer;
     if (q->state == REQ_HEAD)
         head_only_status(q, how);
+    else if (q->peer->refused && q->state != REQ_SENDING)
+        q->status = q->peer->refused;
     else if (q->status == 0)
         q->status = 499;
     if (q->counted)
