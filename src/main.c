@@ -54,7 +54,17 @@ static int fail(const struct err *err)
     return EXIT_FAILURE;
 }
 
-static int serve(const struct conf_sources *sources, struct conf *conf, const sigset_t *signals)
+/* Once the log is as the settings have it. */
+static void warn_of_secrets(const struct buf *hidden)
+{
+    if (hidden->n)
+        log_warn("%.*s: every user of this machine could read this secret in the list of "
+                 "processes for a moment; the environment, a file or @FILE keeps it",
+                 (int)hidden->n, hidden->p);
+}
+
+static int serve(const struct conf_sources *sources, struct conf *conf, const struct buf *hidden,
+                 const sigset_t *signals)
 {
     struct err err;
     int fd = signalfd(-1, signals, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -65,6 +75,7 @@ static int serve(const struct conf_sources *sources, struct conf *conf, const si
         app_free(app);
         return fail(&err);
     }
+    warn_of_secrets(hidden);
     struct event *ev =
         event_new(loop_base(app->workers[0].loop), fd, EV_READ | EV_PERSIST, on_signal, app);
     if (ev && event_add(ev, NULL) == 0)
@@ -136,11 +147,8 @@ static int run(const struct conf_sources *sources, struct buf *hidden, const sig
     struct conf *conf = conf_load(sources, &action, &err);
     if (!conf)
         return fail(&err);
-    if (hidden->n && action == CONF_RUN)
-        log_warn("%.*s: every user of this machine could read this secret in the list of "
-                 "processes for a moment; the environment, a file or @FILE keeps it",
-                 (int)hidden->n, hidden->p);
-    int rc = action == CONF_RUN ? serve(sources, conf, signals) : answer(action, sources, conf);
+    int rc =
+        action == CONF_RUN ? serve(sources, conf, hidden, signals) : answer(action, sources, conf);
     conf_unref(conf);
     return rc;
 }
