@@ -200,9 +200,14 @@ install: all
 	    systemd-tmpfiles --create $(PREFIX)/lib/tmpfiles.d/pghttpd.conf && \
 	    { [ ! -d /run/systemd/system ] || systemctl daemon-reload; }; fi
 
+# A Debian package, in build/deb.
+deb:
+	@tests/lib/deps.sh build deb
+	@config/debian/build.sh "$(VERSION)"
+
 clean:
 	rm -rf build
 
 -include $(OBJ:.o=.d) $(BUILD)/src/main.d $(UNIT:=.d)
 .PHONY: all run test tests-built unit e2e check long clients-installed bench readme fuzz fuzz-run chaos chaos-quick chaos-ready cover lint analyze format hooks \
-    container-test trixie-test deps install clean
+    container-test trixie-test deps install deb clean

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # machine.sh (sourced): this machine once more, as if it had just been started by systemd: a copy on write of its root folder,
 # namespaces of its own for everything, and systemd as process 1 with no units but a bare basic.target and those of
-# /usr/local/lib/systemd/system. Root only. Nothing of it is left behind.
+# /usr/local/lib/systemd/system, and of the folders in MACHINE_UNITS (A:B), which are empty there. Root only. Nothing of it is left behind.
 #
 #   machine_missing           prints why there can be none here, or nothing
 #   machine_start FOLDER      FOLDER holds its files; FOLDER/console is what process 1 says
@@ -56,10 +56,11 @@ machine_boot_() {
     for name in basic.target sysinit.target shutdown.target network-online.target; do
         printf '[Unit]\nDefaultDependencies=no\n' >"run/units/$name"
     done
+    for name in ${MACHINE_UNITS//:/ }; do mount -t tmpfs -o mode=755 tmpfs ".$(readlink -f "$name")"; done
     pivot_root . mnt
     umount -l /mnt
     exec env -i container=machine PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        SYSTEMD_UNIT_PATH=/run/units:/usr/local/lib/systemd/system \
+        SYSTEMD_UNIT_PATH="/run/units:/usr/local/lib/systemd/system${MACHINE_UNITS:+:$MACHINE_UNITS}" \
         /lib/systemd/systemd --log-target=console --log-level=info --show-status=0 --unit=basic.target </dev/null
 }
 
