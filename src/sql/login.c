@@ -2,12 +2,13 @@
 
 #include "util/base64.h"
 
-/* Decodes leniently into the arena. NUL cannot be part of a name or password. */
-static bool decode(struct arena *arena, struct str in, struct str *out, struct err *err)
+/* Decodes leniently into the arena; plus: a '+' is a space, as in forms. NUL cannot be part of a
+ * name or password. */
+static bool decode(struct arena *arena, struct str in, bool plus, struct str *out, struct err *err)
 {
     char *to = arena_alloc(arena, in.n + 1);
     size_t n;
-    if (!to || !str_percent_decode(in, false, true, to, &n))
+    if (!to || !str_percent_decode(in, plus, true, to, &n))
         return err_set(err, 400, "PGH104", "the connection string is too long");
     if (memchr(to, '\0', n) || !str_utf8((struct str){to, n}))
         return err_set(err, 400, "22021",
@@ -23,6 +24,28 @@ static size_t find_any(struct str s, const char *set, size_t from)
     return from;
 }
 
+/* endpoint=... and project=... tell Neon's proxy where to go; PostgreSQL does not know them. Closed
+ * up in place: the text is the arena's. A backslash keeps a space in a word (PostgreSQL docs,
+ * "options"). */
+static void drop_neon_options(struct str *options)
+{
+    char *text = (char *)(uintptr_t)options->p;
+    size_t n = 0, end;
+    for (size_t i = 0; i < options->n; i = end) {
+        size_t word = i;
+        while (word < options->n && options->p[word] == ' ')
+            word++;
+        for (end = word; end < options->n && options->p[end] != ' '; end++)
+            end += options->p[end] == '\\' && end + 1 < options->n;
+        struct str w = {options->p + word, end - word};
+        if (str_starts(w, STR("endpoint=")) || str_starts(w, STR("project=")))
+            continue;
+        memmove(text + n, options->p + i, end - i);
+        n += end - i;
+    }
+    options->n = n;
+}
+
 static bool read_url_options(struct arena *arena, struct str query, struct db_login *login,
                              struct err *err)
 {
@@ -34,9 +57,10 @@ static bool read_url_options(struct arena *arena, struct str query, struct db_lo
             to = &login->options;
         else if (str_eq(name, STR("application_name")))
             to = &login->application_name;
-        if (to && !decode(arena, value, to, err))
+        if (to && !decode(arena, value, true, to, err))
             return false;
     }
+    drop_neon_options(&login->options);
     return true;
 }
 
@@ -59,9 +83,9 @@ bool sql_login_url(struct arena *arena, struct str url, struct db_login *login, 
     size_t colon = str_find(info, ':', 0);
     size_t question = str_find(rest, '?', end);
     struct str path = {rest.p + end, question - end};
-    return decode(arena, (struct str){info.p, colon}, &login->user, err) &&
-           decode(arena, str_from(info, colon + 1), &login->password, err) &&
-           decode(arena, str_from(path, 1), &login->database, err) &&
+    return decode(arena, (struct str){info.p, colon}, false, &login->user, err) &&
+           decode(arena, str_from(info, colon + 1), false, &login->password, err) &&
+           decode(arena, str_from(path, 1), false, &login->database, err) &&
            read_url_options(arena, str_from(rest, question + 1), login, err);
 }
 
