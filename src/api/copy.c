@@ -138,7 +138,9 @@ static void reply_error(struct call *call, const struct db_outcome *o)
     }
     int status = sql_error_status(o);
     buf_init(&b, BUF_NO_CEILING);
-    sql_error_json(&b, &o->error, false, 0);
+    struct db_error error = o->error;
+    sql_error_hint(o, &error);
+    sql_error_json(&b, &error, false, 0);
     if (status == 503)
         http_set_header(call->req, STR("Retry-After"), STR("1"));
     http_reply(call->req, status, STR("application/json"), &b);

@@ -98,25 +98,30 @@ void flow_init(struct flow *f, struct worker *w, struct http_req *req, struct dr
     loop_timer_init(&f->timer, w->loop, on_patience, f);
 }
 
-bool flow_is_over(const struct flow *f)
+bool flow_is_over(struct flow *f)
 {
-    return drain_waiting(f->out) > f->hold;
+    bool keep = f->keep && !f->streaming;
+    return drain_waiting(f->out) > f->hold && !(keep && ahead_count(f));
+}
+
+void flow_begin(struct flow *f, struct str content_type)
+{
+    static const struct http_source source = {.pull = pull, .closed = on_closed};
+    f->streaming = true;
+    http_stream(f->req, f->status ? f->status : 200, content_type, &source, f);
 }
 
 void flow_filled(struct flow *f, struct str content_type)
 {
-    static const struct http_source source = {.pull = pull, .closed = on_closed};
     bool over = flow_is_over(f);
     if (!f->streaming && !over)
         return;
     if (over && !f->paused && !(f->slow && ahead_count(f)))
         pause_job(f);
-    if (f->streaming) {
+    if (f->streaming)
         http_stream_wake(f->req);
-        return;
-    }
-    f->streaming = true;
-    http_stream(f->req, f->status ? f->status : 200, content_type, &source, f);
+    else
+        flow_begin(f, content_type);
 }
 
 void flow_end(struct flow *f, bool whole)

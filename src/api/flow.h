@@ -1,5 +1,6 @@
 /* flow: a reply that is held until it is whole, or until it is more than fits, and streams from
- * then on: out of a drain that a database job fills.
+ * then on: out of a drain that a database job fills. One that is to be kept (a batch, whose failure
+ * is told by the status) is held as long as memory lets it, in the same share as below.
  *
  * Whose client is behind by more than is held pauses its job, and so keeps a connection of the
  * pool. Not for long: when it has made no room for a second, the answer is read ahead of it into
@@ -32,6 +33,7 @@ struct flow {
     struct loop_timer timer; /* while it is paused */
     int status;              /* of a stream; 0: 200 */
     unsigned stalled;        /* times the timer ran without the client taking anything */
+    bool keep; /* held to its end, as long as it may be read ahead; the owner sets it */
     bool streaming;
     bool paused; /* the job is */
     bool slow;   /* the client is: what does not fit may be read ahead of it */
@@ -41,8 +43,10 @@ struct flow {
 
 void flow_init(struct flow *, struct worker *, struct http_req *, struct drain *out);
 /* More is waiting than is held: the next flow_filled makes it a stream. */
-bool flow_is_over(const struct flow *);
+bool flow_is_over(struct flow *);
 void flow_filled(struct flow *, struct str content_type);
+void flow_begin(struct flow *,
+                struct str content_type); /* streams from now on, however little it is */
 void flow_end(struct flow *, bool whole);
 void flow_drop(struct flow *); /* cancels the job; nothing else is touched */
 

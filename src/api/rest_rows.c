@@ -124,7 +124,7 @@ static bool on_outcome(struct rest_run *run, const struct db_outcome *o)
     if (!rows->flow.streaming) {
         if (is_too_big(rows)) {
             struct err err;
-            err_set(&err, 500, "PGH413", "The answer is larger than response-max-bytes");
+            rest_run_too_big(run, &err);
             rest_run_fail(run, &err);
             return true;
         }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "api/sql_access.h"
 #include "db/pool.h"
 #include "http/route.h"
 #include "json/writer.h"
@@ -590,13 +591,18 @@ bool rest_run_head(struct rest_run *run, const struct rest_reply *reply, struct 
     return true;
 }
 
+void rest_run_too_big(const struct rest_run *run, struct err *err)
+{
+    sql_access_too_big(err, run->conf->response_max_bytes);
+}
+
 void rest_run_reply(struct rest_run *run, const struct rest_reply *reply)
 {
     struct str type;
     struct err err;
     int status;
     if (buf_broken(&run->row.body)) {
-        err_set(&err, 500, "PGH413", "The answer is larger than response-max-bytes");
+        rest_run_too_big(run, &err);
         rest_run_fail(run, &err);
         return;
     }

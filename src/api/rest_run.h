@@ -141,6 +141,8 @@ void rest_run_end(struct rest_run *);
 void rest_run_outside(struct rest_run *);
 /* The EXPLAIN that was asked for. */
 void rest_run_reply_plan(struct rest_run *);
+/* 507 54000, as /sql says it. */
+void rest_run_too_big(const struct rest_run *, struct err *);
 
 /* Actions. */
 void rest_read_start(struct rest_run *);

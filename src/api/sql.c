@@ -22,8 +22,13 @@ struct call {
     struct sql_request request;
     struct sql_reply reply;
     struct flow flow;
-    unsigned retries; /* already made */
+    struct loop_timer prompt; /* rows that wait go out */
+    unsigned retries;         /* already made */
 };
+
+/* The longest that a row is held back of formats whose end can tell an error, or that have no place
+ * for one: NDJSON, CSV. */
+#define ROW_WAITS_MAX_US 100000
 
 static void submit(struct call *call, struct db_pool *pool);
 
@@ -88,8 +93,33 @@ static void add_timing(struct call *call, const struct db_outcome *o)
 static void drop(void *arg)
 {
     struct call *call = arg;
+    loop_timer_stop(&call->prompt);
     flow_drop(&call->flow);
     sql_reply_fini(&call->reply);
+}
+
+static void stream_headers(struct call *call)
+{
+    loop_timer_stop(&call->prompt);
+    echo_batch_headers(call);
+    say_truncated(call, true);
+}
+
+/* A slow query: its rows go out as they come. */
+static void on_prompt(void *arg)
+{
+    struct call *call = arg;
+    if (!call->flow.job || call->flow.streaming || !db_job_long(call->flow.job))
+        return;
+    stream_headers(call);
+    flow_begin(&call->flow, sql_reply_type(&call->reply));
+}
+
+static void await_more(struct call *call)
+{
+    bool waits = call->options.format != SQL_JSON && call->reply.open && call->reply.rows > 0;
+    if (waits && !call->flow.streaming && !loop_timer_pending(&call->prompt))
+        loop_timer_set(&call->prompt, ROW_WAITS_MAX_US);
 }
 
 static bool on_result(void *arg, size_t i, const struct db_result *result)
@@ -97,13 +127,13 @@ static bool on_result(void *arg, size_t i, const struct db_result *result)
     struct call *call = arg;
     if (!sql_reply_result(&call->reply, i, result))
         return false;
-    if (flow_is_over(&call->flow) && !call->flow.streaming && !db_job_long(call->flow.job))
+    bool begins = !call->flow.streaming && flow_is_over(&call->flow);
+    if (begins && !db_job_long(call->flow.job))
         return true; /* held, for the moment that its cancel takes */
-    if (flow_is_over(&call->flow) && !call->flow.streaming) {
-        echo_batch_headers(call);
-        say_truncated(call, true);
-    }
+    if (begins)
+        stream_headers(call);
     flow_filled(&call->flow, sql_reply_type(&call->reply));
+    await_more(call);
     return true;
 }
 
@@ -113,6 +143,7 @@ static bool on_again(void *arg)
     struct call *call = arg;
     if (call->flow.streaming || call->reply.cancelled)
         return false;
+    loop_timer_stop(&call->prompt);
     sql_reply_restart(&call->reply);
     return true;
 }
@@ -181,9 +212,7 @@ static void reply_success(struct call *call, const struct db_outcome *o)
 static void reply_too_big(struct call *call, const struct db_outcome *o)
 {
     struct err err;
-    err_set(&err, 507, "54000", "the result is bigger than response-max-bytes (%zu)",
-            call->worker->conf->response_max_bytes);
-    err.hint = "Ask for less, or for a part with max_rows.";
+    sql_access_too_big(&err, call->worker->conf->response_max_bytes);
     if (o->end == DB_DONE)
         err.details = "The request has been committed.";
     else if (o->end == DB_UNKNOWN)
@@ -228,12 +257,14 @@ static void on_done(void *arg, const struct db_outcome *o)
     bool success = !call->reply.overflow &&
                    (o->end == DB_DONE || (call->reply.cancelled && o->end == DB_FAILED));
     call->flow.job = NULL;
-    if (retry(call, o))
-        return;
+    loop_timer_stop(&call->prompt);
     if (call->flow.streaming) {
         end_stream(call, o, success);
         return;
     }
+    flow_drop(&call->flow); /* what it kept counts no more */
+    if (retry(call, o))
+        return;
     http_on_gone(call->req, NULL, NULL);
     if (success)
         reply_success(call, o);
@@ -261,6 +292,7 @@ static void submit(struct call *call, struct db_pool *pool)
         .isolation = o->isolation,
         .read_only = o->read_only,
         .deferrable = o->deferrable,
+        .rollback = o->read_only && q->in_transaction, /* nothing it does may stay */
         .stream_rows = true,
         .can_write = !o->read_only,
         .leaves_state = q->leaves_state,
@@ -286,8 +318,10 @@ static void reply_empty(struct call *call)
 static bool read_request(struct call *call, const struct db_pool *pool, struct err *err)
 {
     struct http_req *req = call->req;
-    struct sql_body body = {.p = (char *)(uintptr_t)req->body.p, /* ours to change: server.h */
-                            .n = req->body.n,
+    /* RFC 8259, section 8.1: a byte order mark may be passed over. */
+    size_t mark = str_starts(req->body, STR("\xef\xbb\xbf")) ? 3 : 0;
+    struct sql_body body = {.p = (char *)(uintptr_t)req->body.p + mark, /* ours: server.h */
+                            .n = req->body.n - mark,
                             .get = req->method != HTTP_POST,
                             .plain_backslash = db_pool_plain_backslash(pool)};
     return sql_request_read(req->arena, &call->options, &body, &call->request, err);
@@ -309,6 +343,7 @@ static void start(struct call *call, struct db_pool *pool)
     sql_reply_init(&call->reply, &call->options, &call->request, call->req->arena);
     call->reply.bytes_max = w->conf->response_max_bytes;
     flow_init(&call->flow, w, call->req, &call->reply.out);
+    call->flow.keep = call->request.batch && call->options.format == SQL_JSON;
     call->flow.closed = drop;
     call->flow.arg = call;
     if (call->request.n == 0) {
@@ -388,6 +423,7 @@ static void run_sql(struct worker *w, struct http_req *req)
         return;
     call->worker = w;
     call->req = req;
+    loop_timer_init(&call->prompt, w->loop, on_prompt, call);
     call->request.failed = SQL_NO_INDEX;
     if (sql_access_options(req, &call->options, &err) && sql_options_finish(&call->options, &err))
         pool = sql_access_pool(w, req, &call->options, &err);

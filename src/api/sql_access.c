@@ -76,11 +76,29 @@ static struct db_pool *login_pool(struct worker *w, const struct http_req *req,
     return pool;
 }
 
+/* A client that asks for more time than there is shall know before it waits. */
+static bool check_timeout(const struct worker *w, const struct sql_options *o, struct err *err)
+{
+    uint64_t most = w->conf->statement_timeout_us;
+    if (!most || o->timeout_us <= most)
+        return true;
+    err_set(err, 400, "PGH102", "timeout: more than the setting statement-timeout (%g s)",
+            (double)most / 1e6);
+    err->hint = "Ask for less, or raise statement-timeout.";
+    return false;
+}
+
+void sql_access_too_big(struct err *err, size_t most)
+{
+    err_set(err, 507, "54000", "the result is bigger than response-max-bytes (%zu)", most);
+    err->hint = "Ask for less, or for a part at a time.";
+}
+
 struct db_pool *sql_access_pool(struct worker *w, struct http_req *req, struct sql_options *o,
                                 struct err *err)
 {
     const struct conf_database *database = find_database(w, req, err);
-    if (!database)
+    if (!database || !check_timeout(w, o, err))
         return NULL;
     switch (w->conf->sql_access) {
     case CONF_OPEN: return db_pools_own(w->pools, database);
@@ -97,7 +115,7 @@ uint64_t sql_access_time_left(const struct worker *w, const struct http_req *req
                               const struct sql_options *o)
 {
     uint64_t most = w->conf->statement_timeout_us, asked = o->timeout_us;
-    uint64_t limit = asked && (!most || asked < most) ? asked : most;
+    uint64_t limit = asked ? asked : most; /* no more than most: check_timeout */
     uint64_t gone = loop_now_us(w->loop) - req->received_us;
     if (limit == 0)
         return 0;

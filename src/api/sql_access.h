@@ -31,6 +31,8 @@ enum conf_access sql_access_mode(const struct conf *);
 
 /* The error object of /sql and /copy, with Retry-After and WWW-Authenticate where they belong. */
 void sql_access_fail(struct http_req *, const struct err *);
+/* 507 54000: the answer is more than response-max-bytes. */
+void sql_access_too_big(struct err *, size_t most);
 void sql_access_fail_index(struct http_req *, const struct err *, bool with_index, size_t index);
 
 #endif

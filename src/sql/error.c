@@ -107,14 +107,53 @@ static void explain_names(const struct sql_binding *b, struct arena *arena, stru
         e->hint = arena_printf(arena, "$%.*s is :%.*s", STR_ARG(number), STR_ARG(name));
 }
 
-void sql_error_explain(const struct sql_request *q, const struct db_outcome *o, struct arena *arena,
-                       struct db_error *e)
+static bool is_from(const struct db_error *e, const char *code, const char *routine)
+{
+    return e->code && strcmp(e->code, code) == 0 && e->routine && strcmp(e->routine, routine) == 0;
+}
+
+static bool has_array(const struct db_stmt *s)
+{
+    for (int i = 0; i < s->nparams; i++)
+        if (s->values[i] && s->values[i][0] == '{')
+            return true;
+    return false;
+}
+
+/* PostgreSQL counts parameters of "the prepared statement p1", a name of ours that its client never
+ * gave; and an array in params has become {...}, which json and scalar types do not take. */
+static void explain_params(const struct db_stmt *s, struct arena *arena, struct db_error *e)
+{
+    const char *needs = e->message ? strrchr(e->message, ' ') : NULL;
+    bool wrong_count = needs && strspn(needs, " 0123456789") == strlen(needs) &&
+                       is_from(e, "08P01", "exec_bind_message");
+    if (wrong_count) {
+        const char *text = arena_printf(arena, "params has %d values, but the statement needs %s",
+                                        s->nparams, needs + 1);
+        e->message = text ? text : e->message;
+    }
+    bool syntax = e->code && strcmp(e->code, "22P02") == 0;
+    if ((syntax || wrong_count) && !e->hint && has_array(s))
+        e->hint = "An array in params is a PostgreSQL array: for json and jsonb give its text as a "
+                  "string; several lists of values are \"paramSets\".";
+}
+
+void sql_error_hint(const struct db_outcome *o, struct db_error *e)
 {
     if (o->end == DB_TIMED_OUT && !e->hint)
         e->hint = "The request's time was over: see its timeout, and the setting "
                   "statement-timeout.";
+}
+
+void sql_error_explain(const struct sql_request *q, const struct db_outcome *o, struct arena *arena,
+                       struct db_error *e)
+{
+    sql_error_hint(o, e);
     if (o->end != DB_FAILED || o->failed >= q->n)
         return;
+    explain_params(&q->stmts[o->failed], arena, e);
+    if (is_from(e, "42601", "exec_parse_message") && !e->hint)
+        e->hint = "Send a batch: an array with one statement in each element.";
     const struct sql_extra *extra = &q->extras[o->failed];
     if (extra->means)
         *e = *extra->means;

@@ -24,4 +24,7 @@ size_t sql_error_index(const struct sql_request *, const struct db_outcome *);
 void sql_error_explain(const struct sql_request *, const struct db_outcome *, struct arena *,
                        struct db_error *);
 
+/* The part of it that needs no request: the deadline's hint. */
+void sql_error_hint(const struct db_outcome *, struct db_error *);
+
 #endif

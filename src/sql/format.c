@@ -132,13 +132,27 @@ static void write_notice(struct buf *b, const struct db_notice *n)
     buf_char(b, '}');
 }
 
-void sql_format_notices(struct buf *b, const struct db_outcome *o, size_t from, size_t to)
+static const struct db_notice *own_notice(const struct db_outcome *o, enum sql_verb verb)
 {
     static const struct db_notice left = {
         .severity = "WARNING",
         .code = "25001",
         .message = "the statement left a transaction open: it was rolled back",
         .hint = "Send a batch: its statements are one transaction."};
+    static const struct db_notice fleeting = {
+        .severity = "WARNING",
+        .code = "01000",
+        .message = "what the statement did to its session ended with the request",
+        .hint = "Send a batch: its statements have one session."};
+    if (o->left_transaction)
+        return &left;
+    return verb == SQL_VERB_SET || verb == SQL_VERB_SESSION ? &fleeting : NULL;
+}
+
+void sql_format_notices(struct buf *b, const struct db_outcome *o, enum sql_verb lone, size_t from,
+                        size_t to)
+{
+    const struct db_notice *own = own_notice(o, lone);
     bool any = false;
     for (size_t i = 0; i < o->n_notices; i++) {
         if (o->notice_stmt[i] < from || o->notice_stmt[i] > to)
@@ -150,12 +164,12 @@ void sql_format_notices(struct buf *b, const struct db_outcome *o, size_t from, 
         write_notice(b, &o->notices[i]);
         any = true;
     }
-    if (o->left_transaction) {
+    if (own) {
         if (any)
             buf_char(b, ',');
         else
             BUF_LIT(b, ",\"notices\":[");
-        write_notice(b, &left);
+        write_notice(b, own);
         any = true;
     }
     if (any)

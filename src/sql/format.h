@@ -13,7 +13,11 @@ void sql_format_object(struct buf *, const struct sql_reply *, const struct db_r
 /* As COPY ... CSV HEADER writes it. */
 void sql_format_csv(struct buf *, const struct db_result *, size_t row);
 void sql_format_csv_head(struct buf *, const struct db_result *);
-/* ,"notices":[...] of statement i, or of all statements from i on; nothing when there are none. */
-void sql_format_notices(struct buf *, const struct db_outcome *, size_t from, size_t to);
+/* ,"notices":[...] of the statements from..to, with a warning of our own where the lone statement
+ * of a request did what cannot last (lone: its verb; else SQL_VERB_OTHER). Nothing when there are
+ * none.
+ */
+void sql_format_notices(struct buf *, const struct db_outcome *, enum sql_verb lone, size_t from,
+                        size_t to);
 
 #endif

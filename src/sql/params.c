@@ -176,7 +176,14 @@ static bool read_named(struct json_reader *r, struct arena *arena, struct sql_pa
 bool sql_params_read(struct json_reader *r, struct arena *arena, struct sql_params *p,
                      struct err *err)
 {
-    enum json_event event = json_next(r);
+    json_next(r);
+    return sql_params_value(r, arena, p, err);
+}
+
+bool sql_params_value(struct json_reader *r, struct arena *arena, struct sql_params *p,
+                      struct err *err)
+{
+    enum json_event event = r->event;
     if (event == JSON_NULL)
         return true;
     if (event == JSON_ARRAY)

@@ -21,6 +21,10 @@ MUSTCHECK bool sql_param_text(struct json_reader *, struct arena *, const char *
 MUSTCHECK bool sql_params_read(struct json_reader *, struct arena *, struct sql_params *,
                                struct err *);
 
+/* The same for a value whose first event was just read. */
+MUSTCHECK bool sql_params_value(struct json_reader *, struct arena *, struct sql_params *,
+                                struct err *);
+
 /* A bigger copy of an array in the arena; count elements are kept. NULL at the ceiling. */
 void *sql_grow(struct arena *, const void *old, size_t count, size_t *room, size_t size);
 

@@ -14,7 +14,7 @@ void sql_reply_init(struct sql_reply *r, const struct sql_options *options,
     *r = (struct sql_reply){.options = options, .request = request, .arena = arena};
     drain_init(&r->out);
     (void)!buf_reserve(&r->out.buf, FIRST_SIZE);
-    if (request->batch)
+    if (request->batch && options->format == SQL_JSON)
         BUF_LIT(&r->out.buf, "{\"results\":[");
 }
 
@@ -221,12 +221,18 @@ static void close_result(struct sql_reply *r)
         BUF_LIT(&r->out.buf, ",\"truncated\":true");
 }
 
+/* Of a batch as NDJSON: says whose rows these were, not that they were committed. */
+static void end_line(struct sql_reply *r)
+{
+    BUF_LIT(&r->out.buf, ",\"queryIndex\":");
+    buf_u64(&r->out.buf, r->current);
+    BUF_LIT(&r->out.buf, "}\n");
+}
+
 /* Remembers where the result ends, for the notices that are only known later. */
 static bool note_end(struct sql_reply *r)
 {
     size_t visible = r->request->n - r->request->hidden_first - r->request->hidden_last;
-    if (!r->request->batch)
-        return true;
     if (!r->ends)
         r->ends = arena_array(r->arena, visible, sizeof *r->ends);
     if (!r->ends)
@@ -239,9 +245,14 @@ static bool note_end(struct sql_reply *r)
 static bool end_result(struct sql_reply *r, struct str tag)
 {
     read_tag(r, tag);
-    close_result(r);
     r->open = false;
-    return note_end(r);
+    if (!r->request->batch)
+        return true; /* sql_reply_finish closes it: a trailer says that the request succeeded */
+    close_result(r);
+    if (r->options->format == SQL_JSON)
+        return note_end(r);
+    end_line(r);
+    return true;
 }
 
 bool sql_reply_result(struct sql_reply *r, size_t i, const struct db_result *result)
@@ -291,27 +302,45 @@ static void insert_notices(struct sql_reply *r, const struct db_outcome *o)
         size_t from = i == kept ? 0 : i + r->request->hidden_first;
         size_t to = i + 1 == r->n_ends ? SIZE_MAX : i + r->request->hidden_first;
         buf_clear(&text);
-        sql_format_notices(&text, o, from, to);
+        sql_format_notices(&text, o, SQL_VERB_OTHER, from, to);
         insert(&r->out, r->ends[i], buf_str(&text));
     }
     buf_fini(&text);
 }
 
-void sql_reply_finish(struct sql_reply *r, const struct db_outcome *o)
+static void finish_single(struct sql_reply *r, const struct db_outcome *o)
 {
     if (r->cancelled) { /* the closing result never came */
         memcpy(r->command, "SELECT", sizeof "SELECT");
         r->row_count = (struct str){NULL, 0};
-        close_result(r);
     }
-    if (r->request->batch) {
+    close_result(r);
+    sql_format_notices(&r->out.buf, o, r->request->extras[r->request->hidden_first].verb, 0,
+                       SIZE_MAX);
+    buf_char(&r->out.buf, '}');
+}
+
+static void finish_batch(struct sql_reply *r, const struct db_outcome *o)
+{
+    if (r->options->format == SQL_JSON) {
         if (o->n_notices || o->left_transaction || o->notices_dropped)
             insert_notices(r, o);
         BUF_LIT(&r->out.buf, "]}");
-    } else if (r->options->format != SQL_CSV) {
-        sql_format_notices(&r->out.buf, o, 0, SIZE_MAX);
-        buf_char(&r->out.buf, '}');
+        return;
     }
+    BUF_LIT(&r->out.buf, "{\"committed\":true");
+    sql_format_notices(&r->out.buf, o, SQL_VERB_OTHER, 0, SIZE_MAX);
+    buf_char(&r->out.buf, '}');
+}
+
+void sql_reply_finish(struct sql_reply *r, const struct db_outcome *o)
+{
+    if (r->options->format == SQL_CSV)
+        return;
+    if (r->request->batch)
+        finish_batch(r, o);
+    else
+        finish_single(r, o);
     if (r->options->format == SQL_NDJSON)
         buf_char(&r->out.buf, '\n');
 }
@@ -323,7 +352,7 @@ bool sql_reply_error_line(struct sql_reply *r, const struct db_outcome *o)
     struct db_error error = o->error;
     sql_error_explain(r->request, o, r->arena, &error);
     BUF_LIT(&r->out.buf, "{\"error\":");
-    sql_error_json(&r->out.buf, &error, false, 0);
+    sql_error_json(&r->out.buf, &error, r->request->batch, sql_error_index(r->request, o));
     BUF_LIT(&r->out.buf, "}\n");
     return true;
 }

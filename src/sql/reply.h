@@ -1,8 +1,9 @@
 /* reply: results of PostgreSQL written as JSON, NDJSON or CSV straight into one buffer; no tree, no
  * allocation per row.
  *
- * The owner empties the buffer whenever it likes. The end of a JSON reply is only written by
- * sql_reply_finish, after ReadyForQuery: a body that looks whole was committed. */
+ * The owner empties the buffer whenever it likes. What says that the request succeeded is
+ * only written by sql_reply_finish, after ReadyForQuery: the trailer of NDJSON ("command", or of a
+ * batch "committed"), the end of JSON with its "command". */
 #ifndef PGH_SQL_REPLY_H
 #define PGH_SQL_REPLY_H
 

@@ -73,17 +73,26 @@ static bool bind_names(struct reading *r, struct str *sql, struct sql_params *pa
 }
 
 /* sql has a NUL behind it. */
-static bool set_statement(struct reading *r, struct str sql, struct sql_params *params,
-                          struct err *err)
+static bool set_text(struct reading *r, struct str sql, struct sql_params *params, struct err *err)
 {
     struct db_stmt *stmt = &r->request->stmts[r->request->n - 1];
-    struct sql_extra *extra = &r->request->extras[r->request->n - 1];
     if (params && params->by_name && !bind_names(r, &sql, params, err))
         return false;
     stmt->sql = sql.p;
     stmt->sql_len = sql.n;
     stmt->nparams = params ? (int)params->n : 0;
     stmt->values = params ? params->values : NULL;
+    return true;
+}
+
+static bool set_statement(struct reading *r, struct str sql, struct sql_params *params,
+                          struct err *err)
+{
+    if (!set_text(r, sql, params, err))
+        return false;
+    struct db_stmt *stmt = &r->request->stmts[r->request->n - 1];
+    struct sql_extra *extra = &r->request->extras[r->request->n - 1];
+    sql = (struct str){stmt->sql, stmt->sql_len};
     extra->verb = sql_statement_verb(sql);
     struct db_statement_class class = judge(sql);
     extra->encoding = class.client_encoding;
@@ -97,7 +106,9 @@ static bool set_statement(struct reading *r, struct str sql, struct sql_params *
 struct statement_keys {
     struct str query;
     struct sql_params params;
-    bool has_params, has_mode;
+    struct sql_params *sets; /* paramSets: the statement runs once with each */
+    size_t n_sets, room_sets;
+    bool has_params, has_sets, has_mode;
 };
 
 static bool twice(struct err *err, const char *key)
@@ -134,6 +145,48 @@ static bool read_mode_key(struct reading *r, struct statement_keys *keys, struct
     return true;
 }
 
+static bool add_set(struct reading *r, struct statement_keys *keys, struct err *err)
+{
+    if (keys->n_sets == SQL_BATCH_MAX)
+        return err_set(err, 400, "54000", "more than %d elements in paramSets", SQL_BATCH_MAX);
+    if (keys->n_sets == keys->room_sets)
+        keys->sets =
+            sql_grow(r->arena, keys->sets, keys->n_sets, &keys->room_sets, sizeof *keys->sets);
+    if (!keys->sets)
+        return too_big(err);
+    struct sql_params *set = &keys->sets[keys->n_sets++];
+    *set = (struct sql_params){.n = 0};
+    return sql_params_value(&r->json, r->arena, set, err);
+}
+
+static bool read_sets_key(struct reading *r, struct statement_keys *keys, struct err *err)
+{
+    if (keys->has_sets)
+        return twice(err, "paramSets");
+    keys->has_sets = true;
+    enum json_event event = json_next(&r->json);
+    if (event != JSON_ARRAY)
+        return event == JSON_ERROR ? json_error(&r->json, WHAT, err)
+                                   : err_set(err, 400, "PGH101",
+                                             "\"paramSets\" is %s: an array of params is needed",
+                                             json_event_name(event));
+    while (json_next(&r->json) != JSON_ARRAY_END)
+        if (!add_set(r, keys, err))
+            return false;
+    return true;
+}
+
+/* Neon's driver speaks (it sends a connection string): a later version may have keys that mean
+ * nothing here, and Neon ignores what it does not know. */
+static bool skip_key(struct reading *r, struct err *err)
+{
+    struct str slice;
+    enum json_event event = json_next(&r->json);
+    bool skipped =
+        (event != JSON_OBJECT && event != JSON_ARRAY) || json_skip_rest(&r->json, &slice);
+    return (skipped && event != JSON_ERROR) || json_error(&r->json, WHAT, err);
+}
+
 /* The value behind a key that the reader just returned. */
 static bool read_statement_key(struct reading *r, struct statement_keys *keys, struct err *err)
 {
@@ -146,11 +199,43 @@ static bool read_statement_key(struct reading *r, struct statement_keys *keys, s
         keys->has_params = true;
         return sql_params_read(&r->json, r->arena, &keys->params, err);
     }
+    if (str_eq(key, STR("paramSets")))
+        return read_sets_key(r, keys, err);
     if (str_eq(key, STR("arrayMode")))
         return read_mode_key(r, keys, err);
+    if (r->options->connection_string.p)
+        return skip_key(r, err);
     return err_set(err, 400, "PGH101",
-                   "unknown key \"%.*s\" at byte %zu: query, params and arrayMode are known",
+                   "unknown key \"%.*s\" at byte %zu: query, params, paramSets and arrayMode are "
+                   "known",
                    key.n > 100 ? 100 : (int)key.n, key.p, r->json.start + 1);
+}
+
+/* The statement once with each of paramSets: a batch of one text, judged and prepared once. The
+ * first was added when its first key came. */
+static bool finish_sets(struct reading *r, struct statement_keys *keys, struct err *err)
+{
+    struct sql_request *q = r->request;
+    if (keys->has_params || q->batch)
+        return err_set(err, 400, "PGH101",
+                       keys->has_params ? "params and paramSets are given: one of them is needed"
+                                        : "\"paramSets\" stands alone, not in a batch");
+    q->batch = true;
+    q->n = keys->n_sets ? q->n : 0;
+    for (size_t i = 0; i < keys->n_sets; i++) {
+        if (i == 0) {
+            if (!set_statement(r, keys->query, &keys->sets[0], err))
+                return false;
+            continue;
+        }
+        if (!add_statement(r, err))
+            return false;
+        q->extras[i] = q->extras[0];
+        q->stmts[i].prepare = q->stmts[0].prepare;
+        if (!set_text(r, keys->query, &keys->sets[i], err))
+            return false;
+    }
+    return true;
 }
 
 static bool finish_statement(struct reading *r, struct statement_keys *keys, struct err *err)
@@ -159,7 +244,8 @@ static bool finish_statement(struct reading *r, struct statement_keys *keys, str
         return json_error(&r->json, WHAT, err);
     if (!keys->query.p)
         return err_set(err, 400, "PGH101", "\"query\" is missing");
-    return set_statement(r, keys->query, &keys->params, err);
+    return keys->has_sets ? finish_sets(r, keys, err)
+                          : set_statement(r, keys->query, &keys->params, err);
 }
 
 /* One element of a batch. */
@@ -245,7 +331,10 @@ static bool read_json(struct reading *r, struct err *err)
     switch (json_next(&r->json)) {
     case JSON_OBJECT: ok = read_object(r, err); break;
     case JSON_ARRAY: ok = read_batch(r, err); break;
-    case JSON_ERROR: return json_error(&r->json, WHAT, err);
+    case JSON_ERROR:
+        (void)json_error(&r->json, WHAT, err);
+        err->hint = "A statement as it is needs the header Content-Type: application/sql.";
+        return false;
     case JSON_NULL:
     case JSON_FALSE:
     case JSON_TRUE:
@@ -313,9 +402,24 @@ static bool read_any(struct reading *r, struct err *err)
     return read_json(r, err);
 }
 
+/* A lone statement that begins, ends or marks a transaction would be answered 200 and do nothing:
+ * it has its transaction for itself. */
+static bool check_lone(const struct sql_request *q, struct err *err)
+{
+    enum sql_verb verb = q->n == 1 && !q->batch ? q->extras[0].verb : SQL_VERB_OTHER;
+    if (verb != SQL_VERB_TRANSACTION && verb != SQL_VERB_SAVEPOINT)
+        return true;
+    err_set(err, 400, verb == SQL_VERB_SAVEPOINT ? "25P01" : "2D000",
+            "a request is one transaction: a lone statement cannot begin, end or mark one");
+    err->hint = "Send a batch, whose statements are one transaction; over several requests: /tx.";
+    return false;
+}
+
 /* Refuses what must not be sent at all. */
 static bool check_statements(struct sql_request *q, struct err *err)
 {
+    if (!check_lone(q, err))
+        return false;
     for (size_t i = 0; i < q->n; i++) {
         q->failed = i;
         if (q->extras[i].verb == SQL_VERB_COPY_CLIENT) {
@@ -348,9 +452,9 @@ static bool check_statements(struct sql_request *q, struct err *err)
  * of a transaction make it writable again (SET transaction_read_only = off), but no statement after
  * a snapshot was taken.
  *
- * Behind, in a read-only transaction with anything but queries: RESET transaction_read_only is not
- * checked by PostgreSQL at all (15 and older), not even inside a DO block. A transaction that only
- * read has no number; this one fails if it has.
+ * Behind, in a read-only transaction with anything but queries of harmless functions: RESET
+ * transaction_read_only is not checked by PostgreSQL at all (15 and older), not even inside a DO
+ * block. A transaction that only read has no number; this one fails if it has.
  *
  * Behind, where the text could have changed client_encoding by set_config: bytes in another
  * encoding are never committed or answered. */
@@ -378,8 +482,10 @@ static struct hidden needed(const struct reading *r)
     struct hidden h = {.quick = q->quick && r->options->read_only};
     for (size_t i = 0; i < q->n && q->in_transaction; i++) {
         enum sql_verb verb = q->extras[i].verb;
-        h.snapshot = h.snapshot || (r->options->read_only && verb == SQL_VERB_SET);
-        h.read_only = h.read_only || (r->options->read_only && verb != SQL_VERB_QUERY);
+        h.snapshot = h.snapshot ||
+                     (r->options->read_only && (verb == SQL_VERB_SET || verb == SQL_VERB_RESET));
+        h.read_only =
+            h.read_only || (r->options->read_only && (verb != SQL_VERB_QUERY || q->leaves_state));
         h.encoding = h.encoding || q->extras[i].encoding;
     }
     return h;
@@ -450,8 +556,9 @@ bool sql_request_read(struct arena *arena, const struct sql_options *options,
                 !rows_may_change_encoding(q);
     q->quick = bare && q->n == 1 && !q->leaves_state && q->extras[0].reads;
     q->in_transaction = !bare || (options->read_only && !q->quick);
-    if (q->batch && options->format != SQL_JSON)
-        return err_set(err, 406, "PGH105", "a batch is answered as application/json only");
+    if (q->batch && options->format == SQL_CSV)
+        return err_set(err, 406, "PGH105",
+                       "a batch is answered as application/json or application/x-ndjson");
     drop_names(q);
     if (check_statements(q, err))
         return add_hidden(&r, err);

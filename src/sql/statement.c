@@ -19,13 +19,16 @@ static bool next_is(struct sql_scan *s, const char *lower)
     return sql_scan_is(s, lower);
 }
 
-/* ROLLBACK [WORK | TRANSACTION] TO ...: to a savepoint, which ends nothing. */
-static bool rolls_back_to_savepoint(struct sql_scan *s)
+/* ROLLBACK [WORK | TRANSACTION] TO ... goes to a savepoint, which ends nothing; ROLLBACK PREPARED
+ * ends another transaction. */
+static enum sql_verb verb_of_rollback(struct sql_scan *s)
 {
     sql_scan_next(s);
+    if (sql_scan_is(s, "prepared"))
+        return SQL_VERB_OTHER;
     if (sql_scan_is(s, "work") || sql_scan_is(s, "transaction"))
         sql_scan_next(s);
-    return sql_scan_is(s, "to");
+    return sql_scan_is(s, "to") ? SQL_VERB_SAVEPOINT : SQL_VERB_TRANSACTION;
 }
 
 /* The letters and digits of a value: 'UTF-8' and utf8 are the same to PostgreSQL. */
@@ -91,13 +94,15 @@ struct verb_word {
 enum sql_verb sql_statement_verb(struct str sql)
 {
     static const struct verb_word words[] = {
-        {{"select", 6}, SQL_VERB_QUERY},       {{"insert", 6}, SQL_VERB_QUERY},
-        {{"update", 6}, SQL_VERB_QUERY},       {{"delete", 6}, SQL_VERB_QUERY},
-        {{"with", 4}, SQL_VERB_QUERY},         {{"values", 6}, SQL_VERB_QUERY},
-        {{"table", 5}, SQL_VERB_QUERY},        {{"merge", 5}, SQL_VERB_QUERY},
-        {{"begin", 5}, SQL_VERB_TRANSACTION},  {{"start", 5}, SQL_VERB_TRANSACTION},
-        {{"commit", 6}, SQL_VERB_TRANSACTION}, {{"end", 3}, SQL_VERB_TRANSACTION},
-        {{"abort", 5}, SQL_VERB_TRANSACTION},  {{"reset", 5}, SQL_VERB_SET},
+        {{"select", 6}, SQL_VERB_QUERY},      {{"insert", 6}, SQL_VERB_QUERY},
+        {{"update", 6}, SQL_VERB_QUERY},      {{"delete", 6}, SQL_VERB_QUERY},
+        {{"with", 4}, SQL_VERB_QUERY},        {{"values", 6}, SQL_VERB_QUERY},
+        {{"table", 5}, SQL_VERB_QUERY},       {{"merge", 5}, SQL_VERB_QUERY},
+        {{"begin", 5}, SQL_VERB_TRANSACTION}, {{"start", 5}, SQL_VERB_TRANSACTION},
+        {{"end", 3}, SQL_VERB_TRANSACTION},   {{"abort", 5}, SQL_VERB_TRANSACTION},
+        {{"reset", 5}, SQL_VERB_RESET},       {{"savepoint", 9}, SQL_VERB_SAVEPOINT},
+        {{"release", 7}, SQL_VERB_SAVEPOINT}, {{"declare", 7}, SQL_VERB_SESSION},
+        {{"listen", 6}, SQL_VERB_SESSION},
     };
     struct sql_scan s;
     sql_scan_init(&s, sql, true);
@@ -110,9 +115,11 @@ enum sql_verb sql_statement_verb(struct str sql)
         if (str_ieq(s.text, words[i].word))
             return words[i].verb;
     if (sql_scan_is(&s, "rollback"))
-        return rolls_back_to_savepoint(&s) ? SQL_VERB_OTHER : SQL_VERB_TRANSACTION;
+        return verb_of_rollback(&s);
+    if (sql_scan_is(&s, "commit")) /* COMMIT PREPARED ends another one */
+        return next_is(&s, "prepared") ? SQL_VERB_OTHER : SQL_VERB_TRANSACTION;
     if (sql_scan_is(&s, "prepare"))
-        return next_is(&s, "transaction") ? SQL_VERB_TRANSACTION : SQL_VERB_OTHER;
+        return next_is(&s, "transaction") ? SQL_VERB_TRANSACTION : SQL_VERB_SESSION;
     if (sql_scan_is(&s, "set"))
         return verb_of_set(&s);
     return sql_scan_is(&s, "copy") ? verb_of_copy(&s) : SQL_VERB_OTHER;

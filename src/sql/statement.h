@@ -11,9 +11,12 @@ enum sql_verb {
     SQL_VERB_EMPTY,       /* nothing but white space, comments and semicolons */
     SQL_VERB_QUERY,       /* SELECT, VALUES, WITH, TABLE, INSERT, UPDATE, DELETE, MERGE */
     SQL_VERB_TRANSACTION, /* begins, ends or changes a transaction */
+    SQL_VERB_SAVEPOINT,   /* SAVEPOINT, RELEASE, ROLLBACK TO */
+    SQL_VERB_SESSION,     /* DECLARE, LISTEN, PREPARE: means something to later statements alone */
     SQL_VERB_COPY_CLIENT, /* COPY ... FROM STDIN or TO STDOUT */
     SQL_VERB_ENCODING,    /* SET client_encoding or SET NAMES, to anything but UTF8 */
-    SQL_VERB_SET          /* any other SET or RESET */
+    SQL_VERB_SET,         /* any other SET */
+    SQL_VERB_RESET
 };
 
 /* Looks behind comments and leading semicolons, as PostgreSQL's parser does. */

@@ -187,6 +187,34 @@ error_is() { # STATUS CODE
     [ "$status" = 405 ]
 }
 
+@test "errors say what to send instead" {
+    query 'select $1::int'
+    error_is 400 08P01
+    assert_json '.message == "params has 0 values, but the statement needs 1"'
+    query 'select 1; select 2'
+    error_is 400 42601
+    assert_json '.hint | test("batch")'
+    query 'select $1::jsonb' '[[1,2]]'
+    error_is 400 22P02
+    assert_json '.hint | test("string")'
+    query 'select $1::int' '[[1],[2]]'
+    error_is 400 08P01
+    assert_json '.hint | test("paramSets")'
+    req POST /sql -d 'select 1'
+    error_is 400 PGH100
+    assert_json '.hint | test("application/sql")'
+    req POST /sql -d $'\xef\xbb\xbf{"query":"select 1 as one"}'
+    assert_json '.rows == [{one:1}]'
+    req POST '/sql?timeout=10m' -d '{"query":"select 1"}'
+    error_is 400 PGH102
+    assert_json '.message | test("statement-timeout")'
+    req GET '/copy?timeout=10m&query=copy%20t%20to%20stdout'
+    error_is 400 PGH102
+    req GET '/copy?timeout=200ms&query=copy%20(select%20pg_sleep(5))%20to%20stdout'
+    error_is 400 57014
+    assert_json '.hint | test("statement-timeout")'
+}
+
 @test "65,535 parameters go, one more is refused" {
     jq -cn '{query: "select 1", params: [range(65536) | "1"]}' >"$BATS_TEST_TMPDIR/p"
     req POST /sql --data-binary "@$BATS_TEST_TMPDIR/p"

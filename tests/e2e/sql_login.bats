@@ -92,6 +92,17 @@ SQL
     assert_json '.rows == [{o:"yes",a:"myapp",u:"bob"}]'
 }
 
+@test "a plus is a space, what belongs to Neon's proxy is dropped, unknown keys of the driver are ignored" {
+    neon 'postgres://bob:bob@x/postgres?options=-c+statement_timeout%3D150+endpoint%3Dep-1&application_name=my+app' \
+        "select current_setting('statement_timeout') as t, current_setting('application_name') as a"
+    assert_json '.rows == [{t:"150ms",a:"my app"}]'
+    neon 'postgres://bob:bob@x/postgres?options=project%3Dmy-project' 'select 1 as one'
+    assert_json '.rows == [{one:1}]'
+    req POST /sql -H 'Neon-Connection-String: postgres://bob:bob@x/postgres' \
+        -d '{"query":"select 1 as one","later":{"a":[1]},"also":1}'
+    assert_json '.rows == [{one:1}]'
+}
+
 @test "each request has its own application_name, though they share connections" {
     called() { # QUERY-OF-THE-STRING NAME [curl options]
         neon "postgres://odd%20user:pw@x/postgres$1" 'show application_name' "${@:3}"

@@ -296,15 +296,89 @@ value() { # SQL, a parameter
     gone "coalesce(current_setting('my.setting', true), '') || current_user = 'leak' or current_user = 'other'" false
 }
 
-@test "a statement that leaves a transaction open is rolled back, with a warning" {
-    query "begin"
-    [ "$status" = 200 ] || fail "$body"
-    assert_json '.notices[0].severity == "WARNING" and (.notices[0].message | test("rolled back"))'
-    for i in 1 2 3; do
-        query "select pg_current_xact_id_if_assigned() is null as x, now() = statement_timestamp() as fresh"
-        [ "$status" = 200 ]
+@test "a lone statement that begins, ends or marks a transaction is refused, one for its session has a warning" {
+    for word in begin 'start transaction' commit rollback end abort 'set transaction read only'; do
+        query "$word"
+        refused 2D000
+        assert_json '.hint | test("/tx")'
     done
+    for word in 'savepoint a' 'release a' 'rollback to a'; do
+        query "$word"
+        refused 25P01
+        assert_json '.hint | test("/tx")'
+    done
+    for word in "set my.setting = 'x'" 'listen somewhere' 'prepare lone as select 1' \
+        'declare lone cursor with hold for select 1'; do
+        query "$word"
+        [ "$status" = 200 ] || fail "$body"
+        assert_json '.notices[-1].message | test("ended with the request")'
+    done
+    query 'reset my.setting'
+    assert_json 'has("notices") | not'
+    query "commit prepared 'nothing'"
+    refused 42704
     [ "$(sql "select count(*) from pg_stat_activity where state like 'idle in transaction%'")" = 0 ]
+}
+
+@test "no trailer says success before the commit is known" {
+    OPTIONS=(-H 'Accept: application/x-ndjson')
+    query "insert into child select n, 5000 from generate_series(100001,130000) n returning *"
+    [ "$(tail -1 "$body_file" | jq -r .error.code)" = 23503 ] || fail "$(tail -c 300 "$body_file")"
+    [ "$(grep -c '"command"' "$body_file")" = 0 ] || fail "$(tail -c 300 "$body_file")"
+    OPTIONS=()
+    query "insert into child select n, 5000 from generate_series(100001,130000) n returning *"
+    [ "$curl_status" != 0 ]
+    [ "$(grep -c '"command"' "$body_file")" = 0 ] || fail "$(tail -c 300 "$body_file")"
+}
+
+@test "a failing batch with a big answer says why: status and SQLSTATE, or the last line of NDJSON" {
+    body=$(jq -cn '[range(100000;106000) | {query: "insert into t values ($1, $2)", params: [., "x"]}] + ["insert into t values (100000, null)"]')
+    printf %s "$body" >"$BATS_TEST_TMPDIR/batch"
+    req POST /sql --data-binary "@$BATS_TEST_TMPDIR/batch"
+    refused 23505 6000
+    [ "$(sql 'select count(*) from t where id >= 100000')" = 0 ]
+    req POST /sql --data-binary "@$BATS_TEST_TMPDIR/batch" -H 'Accept: application/x-ndjson'
+    [ "$(tail -1 "$body_file" | jq -c '.error | [.code, .queryIndex]')" = '["23505",6000]' ]
+    req POST /sql -H 'Accept: application/x-ndjson' -d '["select 1 as a", "select 2 as b where false"]'
+    [ "$body" = $'{"a":1}\n{"command":"SELECT","rowCount":1,"queryIndex":0}\n{"command":"SELECT","rowCount":0,"queryIndex":1}\n{"committed":true}' ]
+    req POST /sql -H 'Accept: application/x-ndjson' -d '[]'
+    [ "$body" = '{"committed":true}' ]
+    req POST /sql -H 'Accept: text/csv' -d '["select 1"]'
+    [ "$status" = 406 ]
+}
+
+@test "a row that waits goes out, in NDJSON and CSV" {
+    # PostgreSQL itself holds back what is less than 8 KB
+    slow='{"query":"select repeat('"'x'"', 9000) as x, pg_sleep(0.5) from generate_series(1,4)"}'
+    for type in application/x-ndjson text/csv; do
+        first=$(curl -sN -o /dev/null -w '%{time_starttransfer}' -H "Accept: $type" "$SERVER_URL/sql" -d "$slow")
+        [ "$(bc <<<"$first < 1.5")" = 1 ] || fail "$type: the first byte came after $first s"
+    done
+}
+
+@test "paramSets: one statement with many lists of values, in one transaction" {
+    req POST /sql -d '{"query":"insert into t values ($1, $2) returning id", "paramSets":[[501,"a"],[502,null],[503,"c"]]}'
+    [ "$status" = 200 ] || fail "$body"
+    assert_json '[.results[].rows[0].id] == [501,502,503]'
+    req POST /sql -d '{"paramSets":[{"id":504,"name":"d"},{"name":"e","id":505}], "query":"insert into t values (:id, :name)", "arrayMode":true}'
+    assert_json '[.results[] | .rowCount, .rowAsArray] == [1,true,1,true]'
+    req POST /sql -d '{"query":"insert into t values ($1)", "paramSets":[[506],[501]]}'
+    refused 23505 1
+    [ "$(sql 'select count(*) from t where id between 501 and 506')" = 5 ]
+    req POST /sql -d '{"query":"insert into t values ($1)", "paramSets":[]}'
+    [ "$body" = '{"results":[]}' ]
+    req POST /sql -d '{"query":"select $1", "params":[1], "paramSets":[[1]]}'
+    refused PGH101
+    req POST /sql -d '[{"query":"select $1", "paramSets":[[1]]}]'
+    refused PGH101
+    req POST /sql -d '{"query":"select $1", "paramSets":[1]}'
+    refused PGH101
+    req POST /sql -d '{"query":"select $1", "paramSets":{"a":1}}'
+    refused PGH101
+    req POST /sql --data-binary @<(jq -cn '{query: "insert into t values ($1)", paramSets: [range(600000;610000) | [.]]}')
+    [ "$status" = 200 ]
+    assert_json '.results | length == 10000'
+    sql 'delete from t where id > 500' >/dev/null
 }
 
 @test "a deadline covers the whole batch, and is 57014" {

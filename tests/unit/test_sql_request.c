@@ -166,7 +166,7 @@ static void test_refused(void **state)
         {"[\"select 1\",\" /* */ commit\"]", "2D000", 1},
         {"[\"select 1\",\"rollback\"]", "2D000", 1},
         {"[\"rollback to a\",\"savepoint a\"]", "", -1},
-        {"{\"query\":\"begin\"}", "", -1},
+        {"{\"query\":\"begin\"}", "2D000", -1},
         {"{\"query\":\"copy t from stdin\"}", "0A000", -1},
         {"[\"copy t to stdout\"]", "0A000", 0},
         {"[\"set client_encoding to 'latin1'\"]", "0A000", 0},

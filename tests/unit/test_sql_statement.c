@@ -28,8 +28,6 @@ static void test_verbs(void **state)
                                               "set transaction read write",
                                               "SET LOCAL TRANSACTION isolation level serializable",
                                               "set session transaction read write",
-                                              "commit prepared 'x'",
-                                              "rollback prepared 'x'",
                                               "begin/**/work",
                                               "COMMIT--",
                                               "commit;select 1"};
@@ -44,14 +42,7 @@ static void test_verbs(void **state)
                                        "copy binary t from stdin"};
     for (size_t i = 0; i < sizeof copy / sizeof *copy; i++)
         check_verb(copy[i], SQL_VERB_COPY_CLIENT);
-    static const char *const other[] = {"rollback to a",
-                                        "ROLLBACK WORK TO SAVEPOINT a",
-                                        "rollback transaction to a",
-                                        "savepoint a",
-                                        "release a",
-                                        "lock t",
-                                        "declare c cursor for select 1",
-                                        "prepare x as select 1",
+    static const char *const other[] = {"lock t",
                                         "commit_x",
                                         "\"commit\"",
                                         "'commit'",
@@ -63,6 +54,16 @@ static void test_verbs(void **state)
                                         "do $$ commit $$"};
     for (size_t i = 0; i < sizeof other / sizeof *other; i++)
         check_verb(other[i], SQL_VERB_OTHER);
+    static const char *const savepoint[] = {"rollback to a", "ROLLBACK WORK TO SAVEPOINT a",
+                                            "rollback transaction to a", "savepoint a",
+                                            "release a"};
+    for (size_t i = 0; i < sizeof savepoint / sizeof *savepoint; i++)
+        check_verb(savepoint[i], SQL_VERB_SAVEPOINT);
+    check_verb("declare c cursor for select 1", SQL_VERB_SESSION);
+    check_verb("prepare x as select 1", SQL_VERB_SESSION);
+    check_verb("listen x", SQL_VERB_SESSION);
+    check_verb("commit prepared 'x'", SQL_VERB_OTHER);
+    check_verb("rollback prepared 'x'", SQL_VERB_OTHER);
     check_verb("", SQL_VERB_EMPTY);
     check_verb(" ; -- nothing\n /* here */ ;", SQL_VERB_EMPTY);
     check_verb("/* open", SQL_VERB_EMPTY);
@@ -82,7 +83,7 @@ static void test_set(void **state)
     check_verb("set client_encoding = utf8", SQL_VERB_SET);
     check_verb("set client_encoding to default", SQL_VERB_SET);
     check_verb("set names", SQL_VERB_SET);
-    check_verb("reset client_encoding", SQL_VERB_SET);
+    check_verb("reset client_encoding", SQL_VERB_RESET);
     check_verb("set search_path to a, b", SQL_VERB_SET);
     check_verb("set session characteristics as transaction read only", SQL_VERB_SET);
     check_verb("set transaction_read_only = off", SQL_VERB_SET);
