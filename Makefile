@@ -115,6 +115,11 @@ bench:
 	@tests/bench/run $(BENCH)
 
 # What docs/ and config/ have from the program (settings.md, man/pghttpd.conf.5, pghttpd.conf) and from the last bench (docs/performance.md).
+against:
+	@tests/lib/deps.sh build run bench
+	@$(MAKE) $(PARALLEL) --no-print-directory MODE=release all
+	@tests/bench/run against $(AGAINST)
+
 readme: $(BUILD)/unit/test_readme all
 	@README_WRITE=1 $< >/dev/null
 	@python3 tests/bench/readme.py
@@ -209,5 +214,5 @@ clean:
 	rm -rf build
 
 -include $(OBJ:.o=.d) $(BUILD)/src/main.d $(UNIT:=.d)
-.PHONY: all run test tests-built unit e2e check long clients-installed bench readme fuzz fuzz-run chaos chaos-quick chaos-ready cover lint analyze format hooks \
-    container-test trixie-test deps install deb clean
+.PHONY: all run test tests-built unit e2e check long clients-installed bench against readme fuzz fuzz-run chaos chaos-quick chaos-ready cover lint analyze \
+    format hooks container-test trixie-test deps install deb clean

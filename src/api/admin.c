@@ -227,8 +227,10 @@ static void write_pools(struct gather *g, struct buf *out)
         COUNTER(connects, "Connections made"),
         COUNTER(connect_failures, "Connections that could not be made"),
         COUNTER(resets, "Session resets sent"),
-        COUNTER(resends, "Groups sent again after a neighbour was cancelled"),
+        COUNTER(resends, "Requests sent again, unseen by their clients"),
         COUNTER(cancels, "Cancel requests sent"),
+        COUNTER(lookups, "Commits that were in doubt and were looked up"),
+        COUNTER(lookups_unknown, "Commits looked up whose outcome stayed unknown"),
     };
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         pool_family(g, out, families[i].name, families[i].kind, families[i].help,

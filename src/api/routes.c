@@ -4,6 +4,7 @@
 
 const struct route *const api_routes[] = {
     &sql_route,
+    &sql_outcome_route,
     &copy_route,
     &listen_route,
     &listen_channel_route,

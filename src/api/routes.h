@@ -5,7 +5,7 @@
 
 #include "http/route.h"
 
-extern const struct route sql_route, copy_route;
+extern const struct route sql_route, sql_outcome_route, copy_route;
 extern const struct route listen_route, listen_channel_route, notify_route;
 extern const struct route page_route, console_route, console_metrics_route, console_ready_route;
 extern const struct route rest_route;

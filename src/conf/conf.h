@@ -16,6 +16,7 @@
 enum conf_access { CONF_OFF, CONF_LOGIN, CONF_JWT, CONF_OPEN };
 enum conf_tx_end { CONF_COMMIT, CONF_COMMIT_OVERRIDE, CONF_ROLLBACK, CONF_ROLLBACK_OVERRIDE };
 enum conf_openapi { CONF_FOLLOW_PRIVILEGES, CONF_IGNORE_PRIVILEGES, CONF_OPENAPI_DISABLED };
+enum conf_commit_lookup { CONF_LOOKUP_OFF, CONF_LOOKUP_BATCHES, CONF_LOOKUP_ALL };
 enum conf_verbosity { CONF_VERBOSE, CONF_MINIMAL };
 
 struct buf;
@@ -77,6 +78,7 @@ struct conf {
     unsigned db_pool_min;
     bool db_pool_automatic_recovery, db_config, db_reset_after_rpc;
     uint64_t db_connect_timeout_us, db_pipeline_patience_us;
+    enum conf_commit_lookup commit_lookup;
     unsigned db_pipeline_depth, db_statement_cache; /* names per connection */
     uint64_t statement_timeout_us;                  /* ceiling of timeout; 0 = none */
 

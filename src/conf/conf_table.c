@@ -45,6 +45,10 @@ static const struct conf_word sql_access_words[] = {
     {"off", CONF_OFF}, {"login", CONF_LOGIN}, {"open", CONF_OPEN}, {NULL, 0}};
 static const struct conf_word listen_access_words[] = {
     {"off", CONF_OFF}, {"jwt", CONF_JWT}, {"open", CONF_OPEN}, {NULL, 0}};
+static const struct conf_word lookup_words[] = {{"off", CONF_LOOKUP_OFF},
+                                                {"batches", CONF_LOOKUP_BATCHES},
+                                                {"all", CONF_LOOKUP_ALL},
+                                                {NULL, 0}};
 static const struct conf_word tx_end_words[] = {{"commit", CONF_COMMIT},
                                                 {"commit-allow-override", CONF_COMMIT_OVERRIDE},
                                                 {"rollback", CONF_ROLLBACK},
@@ -168,6 +172,9 @@ static const struct conf_key database[] = {
            "requests that share a connection at once; 1 is no sharing"),
     NUMBER(CONF_UINT, "db-statement-cache", R, AT(db_statement_cache), "256", 0, 10000,
            "prepared statements kept on each connection, of texts that came twice"),
+    WORDS("commit-lookup", R, AT(commit_lookup), "off", lookup_words,
+          "writes whose COMMIT is sent only when the number of their transaction is known, so that "
+          "its fate can be looked up when the connection is lost; one round trip more each"),
     BOOL("db-reset-after-rpc", R, AT(db_reset_after_rpc), "true",
          "reset a connection after a volatile function or a pre-request function ran on it"),
     BOOL("db-config", P | R, AT(db_config), "true",

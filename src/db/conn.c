@@ -44,7 +44,7 @@ static struct sched_policy policy_of(const struct conn *c)
 
 static void send_placed(struct conn *c)
 {
-    while (c->n_placed && c->state == CONN_UP) {
+    while (c->n_placed && c->state == CONN_UP && !c->uncommitted) {
         struct db_job *j = c->jobs.last;
         while (j->prev && j->prev->state == JOB_PLACED)
             j = j->prev;
@@ -112,7 +112,7 @@ static bool is_relievable(const struct conn *c)
 bool conn_view(const struct conn *c, uint64_t now_us, struct sched_conn *view)
 {
     if (c->state != CONN_UP || c->retire || c->solo || c->cancel || c->paused || c->parked ||
-        c->probing)
+        c->probing || c->uncommitted)
         return false;
     if ((c->debts & DEBT_NAMES) || c->names_pending)
         return false; /* names that a user prepared must be gone before the next job */
@@ -163,6 +163,8 @@ static struct db_job *leave_placeholder(struct conn *c, struct db_job *j)
     struct db_job *placeholder = job_placeholder(j);
     if (c->death_job == j)
         c->death_job = placeholder;
+    if (c->uncommitted == j)
+        c->uncommitted = placeholder;
     for (size_t i = 0; i < c->steps_n; i++) {
         struct step *s = &c->steps[(c->steps_first + i) & (c->steps_cap - 1)];
         if (s->job == j)
@@ -442,7 +444,7 @@ struct db_job *conn_take_job(struct conn *c)
     else if (behind && j->attempt.fate == FATE_RUNNING)
         j->attempt.fate = FATE_NOT_RUN;
     else
-        j->attempt.fate = outcome_after_loss(j->attempt.fate);
+        job_lose_attempt(j);
     return j;
 }
 

@@ -69,6 +69,7 @@ struct conn_ops {
     void (*gone)(void *owner, struct conn *);      /* in conn_close */
     void (*room)(void *owner);                     /* it may take a job now, or has become idle */
     void (*requeue)(void *owner, struct db_job *); /* to the front; it is in no list */
+    void (*look_up)(void *owner, struct db_job *); /* its commit is in doubt; it is in no list */
     /* Is there an idle connection, or room for one more? */
     bool (*room_elsewhere)(void *owner, const struct conn *);
     /* A job of the connection's own (about types) that goes first, on another connection. */
@@ -83,7 +84,9 @@ enum step_kind {
     STEP_SETTING, /* the job's own setting before its statements; BEGIN */
     STEP_PARSE,
     STEP_STMT,
-    STEP_END /* COMMIT or ROLLBACK, SET CONSTRAINTS before it */
+    STEP_MARK,     /* the transaction's number: COMMIT is sent behind its answer */
+    STEP_IDENTITY, /* which server this is; of no job */
+    STEP_END       /* COMMIT or ROLLBACK, SET CONSTRAINTS before it */
 };
 
 struct step {                 /* one command sent, whose results are still to come */
@@ -93,6 +96,9 @@ struct step {                 /* one command sent, whose results are still to co
     uint8_t kind;
     bool seen; /* a result came: the next NULL ends it */
 };
+
+/* Does the connection know which server it is connected to (commit_mark.h)? */
+enum conn_identity { IDENTITY_UNASKED, IDENTITY_ASKED, IDENTITY_KNOWN, IDENTITY_UNAVAILABLE };
 
 enum conn_state {
     CONN_CONNECTING,
@@ -144,6 +150,9 @@ struct conn {
     PGresult *parked;   /* waits for its types to be known; nothing is read meanwhile */
     size_t parked_stmt;
     struct type_query *type_query;
+    enum conn_identity identity;
+    struct server_identity server; /* IDENTITY_KNOWN */
+    struct db_job *uncommitted;    /* its COMMIT is held back; nothing is sent behind it */
     enum conn_death death;
     struct db_job *death_job;
     unsigned since_reset;
@@ -208,6 +217,8 @@ void conn_read_later(struct conn *);
 bool conn_needs_front(const struct conn *);
 bool conn_send_job(struct conn *, struct db_job *); /* false: the connection is to be broken */
 bool conn_send_front(struct conn *);
+/* The mark of the uncommitted job is here, or will not come: what stands behind it is sent. */
+bool conn_send_rest(struct conn *);
 void conn_arm_head(struct conn *); /* row mode of the command whose results come next */
 
 /* conn_read.c */

@@ -23,9 +23,17 @@ static struct step *head(const struct conn *c)
 static void pop_step(struct conn *c)
 {
     assert(c->steps_n > 0);
+    bool mark = head(c)->kind == STEP_MARK;
     c->steps_first = (c->steps_first + 1) & (c->steps_cap - 1);
     c->steps_n--;
-    conn_arm_head(c);
+    if (mark) {
+        if (conn_send_rest(c))
+            session_flush(c->session);
+        else
+            conn_break(c, PQerrorMessage(c->pg));
+    }
+    if (c->state == CONN_UP)
+        conn_arm_head(c);
 }
 
 /* Statements parsed before are to be parsed again. */
@@ -55,6 +63,8 @@ void conn_settle(struct conn *c, struct db_job *j)
     j->conn = NULL;
     if (verdict == VERDICT_AGAIN)
         send_again(c, j);
+    else if (verdict == VERDICT_LOOK_UP)
+        c->ops->look_up(c->owner, j);
     else
         job_conclude(j, verdict, NULL, false);
 }
@@ -206,6 +216,11 @@ static void on_error(struct conn *c, struct step *s, const PGresult *res)
     struct db_error error;
     db_error_of_result(&error, res);
     note_death(c, j, &error);
+    if (s->kind == STEP_IDENTITY) {
+        c->identity =
+            IDENTITY_UNAVAILABLE; /* the login may not read it: its commits are not marked */
+        return;
+    }
     if (!j) {
         c->retire = true; /* a reset failed: no other job may use the session */
         return;
@@ -281,6 +296,20 @@ static void check_tag(struct conn *c, struct db_job *j, PGresult *res)
         stmt_cache_forget(c->cache);
 }
 
+static void on_identity(struct conn *c, const struct db_result *r)
+{
+    c->identity = commit_identity_read(r, &c->server) ? IDENTITY_KNOWN : IDENTITY_UNASKED;
+}
+
+/* Where this server's identity is not known, the mark is worth nothing. */
+static void on_mark(struct conn *c, struct db_job *j, const struct db_result *r)
+{
+    struct commit_mark *m = &j->attempt.mark;
+    if (!commit_mark_read(r, m) || c->identity != IDENTITY_KNOWN)
+        j->looked_up = true;
+    m->server = c->server;
+}
+
 static void on_names(struct conn *c, const PGresult *res)
 {
     int n = PQntuples(res);
@@ -295,8 +324,13 @@ static void on_names(struct conn *c, const PGresult *res)
 /* A result that is no error and no row of a statement. */
 static void on_answer(struct conn *c, struct step *s, const PGresult *res)
 {
+    const struct db_result *r = (const struct db_result *)(const void *)res;
     if (s->kind == STEP_PARSE && s->entry)
         stmt_cache_ready(c->cache, s->entry);
+    else if (s->kind == STEP_IDENTITY)
+        on_identity(c, r);
+    else if (s->kind == STEP_MARK)
+        on_mark(c, s->job, r);
     else if (s->kind == STEP_NAMES)
         on_names(c, res);
     else if (s->kind == STEP_END && s->job->attempt.fate == FATE_RUNNING)
@@ -360,7 +394,7 @@ static void on_sync(struct conn *c)
 {
     struct step *s = head(c);
     struct db_job *j = s->job;
-    pop_step(c);
+    pop_step(c); /* a Sync: nothing is sent here */
     if (j) {
         on_job_sync(c, j);
     } else {

@@ -273,6 +273,40 @@ static bool send_options(struct conn *c, struct db_job *j)
     return sent;
 }
 
+/* Does the job run inside a transaction, so that settings can be local to it? */
+static bool is_transaction(const struct db_job_spec *s)
+{
+    return s->in_transaction || s->travel == DB_SHARED ||
+           (s->n == 1 && db_statement_plain((struct str){s->stmts[0].sql, s->stmts[0].sql_len}));
+}
+
+/* Is the transaction of the job marked, so that its fate can be looked up? A statement that is none
+ * in a transaction (VACUUM) is not. */
+static bool wants_mark(const struct conn *c, const struct db_job_spec *s)
+{
+    enum conf_commit_lookup mode = c->env->conf->commit_lookup;
+    if (mode == CONF_LOOKUP_OFF || !s->can_write || s->rollback ||
+        c->identity == IDENTITY_UNAVAILABLE)
+        return false;
+    return s->in_transaction || (mode == CONF_LOOKUP_ALL && is_transaction(s));
+}
+
+/* Which server it is: once for each connection, in a group of its own. */
+static bool send_identity(struct conn *c)
+{
+    c->identity = IDENTITY_ASKED;
+    return send_plain(c, STEP_IDENTITY, NULL, commit_identity_sql) && send_sync(c, NULL);
+}
+
+static bool send_mark(struct conn *c, struct db_job *j)
+{
+    const char *sql = commit_mark_sql(job_mentions(&j->spec, "notify"));
+    const struct db_stmt st = {.sql = sql, .sql_len = strlen(sql), .prepare = true};
+    c->uncommitted = j;
+    j->attempt.commit = COMMIT_HELD;
+    return send_stmt(c, j, &st, STEP_MARK, 0) && PQsendFlushRequest(c->pg) == 1;
+}
+
 static bool send_end(struct conn *c, struct db_job *j)
 {
     const struct db_job_spec *s = &j->spec;
@@ -293,13 +327,6 @@ static void note_traces(struct conn *c, const struct db_job *j)
     }
 }
 
-/* Does the job run inside a transaction, so that settings can be local to it? */
-static bool is_transaction(const struct db_job_spec *s)
-{
-    return s->in_transaction || s->travel == DB_SHARED ||
-           (s->n == 1 && db_statement_plain((struct str){s->stmts[0].sql, s->stmts[0].sql_len}));
-}
-
 static bool send_settings(struct conn *c, struct db_job *j)
 {
     const struct db_job_spec *s = &j->spec;
@@ -314,12 +341,36 @@ static bool send_settings(struct conn *c, struct db_job *j)
 bool conn_send_job(struct conn *c, struct db_job *j)
 {
     const struct db_job_spec *s = &j->spec;
-    bool sent = (!conn_needs_front(c) || conn_send_front(c)) && send_settings(c, j);
+    bool marked = wants_mark(c, s);
+    bool sent = (!conn_needs_front(c) || conn_send_front(c)) &&
+                (!marked || c->identity != IDENTITY_UNASKED || send_identity(c)) &&
+                send_settings(c, j);
     for (size_t i = 0; sent && i < s->n; i++)
         sent = send_stmt(c, j, &s->stmts[i], STEP_STMT, i);
-    sent = sent && send_end(c, j) && send_sync(c, j);
+    if (marked)
+        sent = sent && send_mark(c, j);
+    else
+        sent = sent && send_end(c, j) && send_sync(c, j);
     note_traces(c, j);
     return sent;
+}
+
+/* Where the job is to stop, or has failed, what it did is undone. */
+bool conn_send_rest(struct conn *c)
+{
+    struct db_job *j = c->uncommitted;
+    struct job_attempt *a = &j->attempt;
+    bool sent;
+    c->uncommitted = NULL;
+    if (j->stop > STOP_PREEMPTED || a->fate != FATE_RUNNING) {
+        if (a->fate == FATE_RUNNING || a->fate == FATE_LOST)
+            a->fate = FATE_UNCOMMITTED;
+        sent = send_plain(c, STEP_SETTING, j, "ROLLBACK");
+    } else {
+        j->attempt.commit = COMMIT_SENT;
+        sent = send_end(c, j);
+    }
+    return sent && send_sync(c, j);
 }
 
 void conn_arm_head(struct conn *c)

@@ -1,6 +1,7 @@
 #include "db/job_int.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "db/stmt_cache.h"
@@ -77,11 +78,10 @@ uint64_t job_now(const struct db_job *j)
 
 /* ---- life of the struct ---- */
 
-/* Is the word PREPARE anywhere in it? Then names may be left behind, even out of a DO block. */
-static bool mentions_prepare(const struct db_job_spec *spec)
+bool job_mentions(const struct db_job_spec *spec, const char *word)
 {
     for (size_t i = 0; i < spec->n; i++)
-        if (strcasestr(spec->stmts[i].sql, "prepare"))
+        if (strcasestr(spec->stmts[i].sql, word))
             return true;
     return false;
 }
@@ -131,7 +131,7 @@ struct db_job *job_new(struct job_home *home, const struct db_job_spec *spec, vo
     if (spec->queue_timeout_us)
         j->queue_deadline_us = j->submitted_us + spec->queue_timeout_us;
     if (spec->travel == DB_EXCLUSIVE && spec->leaves_state)
-        j->may_prepare = mentions_prepare(spec);
+        j->may_prepare = job_mentions(spec, "prepare");
     return j;
 }
 
@@ -256,6 +256,16 @@ void job_fail(struct db_job *j, enum attempt_fate fate, const char *code, const 
     j->attempt.fate = fate;
 }
 
+/* While COMMIT is held back the transaction cannot have been committed. Afterwards it has, if at
+ * all, written nothing where it has no number (commit_mark.h). */
+void job_lose_attempt(struct db_job *j)
+{
+    struct job_attempt *a = &j->attempt;
+    enum attempt_fate fate = outcome_after_loss(a->fate);
+    bool nothing = a->commit == COMMIT_HELD || (a->commit == COMMIT_SENT && a->mark.xid == 0);
+    a->fate = fate == FATE_LOST && nothing ? FATE_UNCOMMITTED : fate;
+}
+
 /* ---- the end ---- */
 
 static bool may_repeat(const struct db_job *j)
@@ -286,6 +296,7 @@ static void count_repeat(struct db_job *j)
     switch ((int)j->attempt.fate) {
     case FATE_STALE_NAME: j->unprepared = true; break;
     case FATE_LOST:
+    case FATE_UNCOMMITTED:
     case FATE_TERMINATED: j->repeats.losses++; break;
     case FATE_CANCELED:
         if (j->stop == STOP_PREEMPTED)
@@ -303,6 +314,8 @@ enum verdict job_verdict(struct db_job *j)
     const struct outcome_case o = {.stop = j->stop,
                                    .fate = j->attempt.fate,
                                    .can_write = j->spec.can_write,
+                                   .can_look_up = j->attempt.commit == COMMIT_SENT &&
+                                                  j->attempt.mark.xid && !j->looked_up,
                                    .may_repeat = stoppable && may_repeat(j) && take_back(j)};
     enum verdict v = outcome_verdict(&o);
     if (v == VERDICT_AGAIN)
@@ -336,6 +349,8 @@ static void fill_error(const struct db_job *j, struct db_outcome *o)
     o->error = j->attempt.failure.error;
     if (j->end == DB_TIMED_OUT && !o->error.hint)
         o->error.hint = j->home->timeout_hint;
+    if (*j->transaction)
+        o->transaction = j->transaction;
 }
 
 static void fill_notices(const struct db_job *j, struct db_outcome *o)
@@ -419,6 +434,12 @@ static void tell_unknown(struct db_job *j, const struct db_error *why)
         e.message = "the outcome is not known: it may have been committed";
         e.detail = unreadable;
     }
+    char hint[COMMIT_MARK_TEXT_MAX + 64];
+    if (j->attempt.commit == COMMIT_SENT && j->attempt.mark.xid && j->attempt.mark.server.system) {
+        commit_mark_format(&j->attempt.mark, j->transaction);
+        snprintf(hint, sizeof hint, "Ask GET /sql/outcome/%s what became of it.", j->transaction);
+        e.hint = hint;
+    }
     struct db_failure kept = {0};
     db_failure_copy(&kept, &e);
     db_failure_fini(&j->attempt.failure);
@@ -447,6 +468,9 @@ static void tell_not_sent(struct db_job *j, const struct db_error *why)
 {
     if (!db_failure_any(&j->attempt.failure) && why)
         db_failure_copy(&j->attempt.failure, why);
+    if (j->attempt.fate == FATE_UNCOMMITTED)
+        job_fail(j, FATE_UNCOMMITTED, "08006",
+                 "the connection was lost and the request rolled back");
     if (!db_failure_any(&j->attempt.failure))
         job_fail(j, j->attempt.fate, "57P03", "the database connection was closed");
     if (!j->retry_after_s)
@@ -455,9 +479,10 @@ static void tell_not_sent(struct db_job *j, const struct db_error *why)
 
 void job_conclude(struct db_job *j, enum verdict verdict, const struct db_error *why, bool later)
 {
-    assert(verdict != VERDICT_AGAIN);
+    assert(verdict != VERDICT_AGAIN && verdict != VERDICT_LOOK_UP);
     switch (verdict) {
     case VERDICT_AGAIN:
+    case VERDICT_LOOK_UP:
     case VERDICT_DROP: job_drop(j); return;
     case VERDICT_DONE: end(j, DB_DONE, later); return;
     case VERDICT_FAILED:

@@ -83,6 +83,9 @@ enum db_end {
     DB_UNKNOWN,   /* the connection broke after sending something that can write: 08007 */
 };
 
+/* What became of a transaction. */
+enum db_fate { DB_FATE_UNKNOWN, DB_FATE_IN_PROGRESS, DB_FATE_COMMITTED, DB_FATE_ABORTED };
+
 /* PostgreSQL's error fields (docs, "Error and Notice Message Fields"); NULL when absent. Numbers
  * stay text. */
 struct db_error {
@@ -101,6 +104,8 @@ struct db_outcome {
     bool stale_name;    /* without prepared names it might not have failed */
     bool left_transaction;  /* an exclusive statement left a transaction open: it was rolled back */
     unsigned retry_after_s; /* with DB_NOT_SENT */
+    /* With DB_UNKNOWN: for commit_mark_parse, in case it can be known later; NULL: it cannot. */
+    const char *transaction;
     const struct db_notice *notices; /* of the whole job, bounded; notice_stmt says whose */
     const size_t *notice_stmt;
     size_t n_notices, notices_dropped;

@@ -3,8 +3,9 @@
  * Life: JOB_WAITING in its pool's queue -> JOB_PLACED on a connection, not yet encoded -> JOB_SENT
  * -> JOB_ENDING (its end is queued for later in this turn) -> JOB_FINISHING (its last callbacks
  * run)
- * -> its struct goes back to struct job_home. An attempt that is to be repeated goes from JOB_SENT
- * back to JOB_WAITING, at the front of the queue.
+ * -> its struct goes back to struct job_home. A job whose commit is in doubt is JOB_LOOKING
+ * meanwhile (pool_lookup.c). An attempt that is to be repeated goes from JOB_SENT back to
+ * JOB_WAITING, at the front of the queue.
  *
  * Who owns what: a job is in exactly one struct job_list: its pool's queue, its connection's, or
  * job_home.ending. What one attempt gave is in struct job_attempt, which job_reset_attempt empties.
@@ -12,6 +13,7 @@
 #ifndef PGH_DB_JOB_INT_H
 #define PGH_DB_JOB_INT_H
 
+#include "db/commit_mark.h"
 #include "db/error.h"
 #include "db/outcome.h"
 #include "db/pool.h"
@@ -23,8 +25,9 @@
 #define JOB_HELD_INLINE 4
 
 struct conn;
+struct lookup;
 
-enum job_state { JOB_WAITING, JOB_PLACED, JOB_SENT, JOB_ENDING, JOB_FINISHING };
+enum job_state { JOB_WAITING, JOB_PLACED, JOB_SENT, JOB_LOOKING, JOB_ENDING, JOB_FINISHING };
 
 struct job_list {
     struct db_job *first, *last;
@@ -53,6 +56,13 @@ struct job_notices {
     size_t n, total, dropped;
 };
 
+/* Where the COMMIT of an attempt is, for jobs with a commit mark. */
+enum commit_stage {
+    COMMIT_UNMARKED, /* it went along with the statements */
+    COMMIT_HELD,     /* it is sent once the mark is here */
+    COMMIT_SENT,
+};
+
 /* What one attempt gave. */
 struct job_attempt {
     enum attempt_fate fate;
@@ -63,6 +73,8 @@ struct job_attempt {
     bool alters;           /* it may have changed what statements were parsed by */
     size_t failed;         /* index of the statement that failed; n: the COMMIT, or none */
     size_t types_of;       /* 1 + the statement whose types were looked at last */
+    enum commit_stage commit;
+    struct commit_mark mark; /* COMMIT_SENT */
     struct db_failure failure;
     struct held_result held_inline[JOB_HELD_INLINE], *held;
     size_t n_held, held_cap;
@@ -105,6 +117,7 @@ struct db_job {
     struct db_pool *pool;
     struct db_pool_stats *stats; /* of that pool */
     struct conn *conn;           /* PLACED, SENT */
+    struct lookup *lookup;       /* LOOKING */
     struct db_job_spec spec;
     struct db_ops ops;
     struct db_copy_ops copy_ops;
@@ -118,6 +131,7 @@ struct db_job {
     bool suspects_names; /* an attempt failed perhaps because of a prepared name: if the next
                             succeeds without, names are out of date */
     bool may_prepare;    /* its text contains the word: PREPARE may leave names behind */
+    bool looked_up;      /* its mark was asked for, as long as there was time */
     enum db_end end;
     unsigned retry_after_s;
     struct job_repeats repeats;
@@ -127,6 +141,7 @@ struct db_job {
     struct job_copy copy;
     uint64_t submitted_us, placed_us, connect_us, ended_us;
     uint64_t deadline_us, queue_deadline_us; /* 0: none */
+    char transaction[COMMIT_MARK_TEXT_MAX];  /* of an unknown outcome, for on_done */
     struct loop_task task;
 };
 
@@ -141,6 +156,8 @@ struct db_job *job_new(struct job_home *, const struct db_job_spec *, void *arg)
 struct db_job *job_placeholder(const struct db_job *);
 void job_home_free(struct job_home *); /* the structs kept for reuse */
 uint64_t job_now(const struct db_job *);
+/* Does the word stand anywhere in its texts, in any case? */
+bool job_mentions(const struct db_job_spec *, const char *word);
 
 /* A later reason replaces an earlier one. */
 void job_stop_for(struct db_job *, enum job_stop);
@@ -154,6 +171,8 @@ static inline bool job_is_silent(const struct db_job *j)
 {
     return j->stop >= STOP_MOVED;
 }
+/* The end of an attempt whose connection is lost, or will not be waited for. */
+void job_lose_attempt(struct db_job *);
 /* Its attempt has ended in an error, or what stands for one. */
 static inline bool job_has_failed(const struct db_job *j)
 {

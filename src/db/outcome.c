@@ -40,6 +40,8 @@ static const struct outcome_row rows[FATES][2] = {
                                  ROW(AGAIN,  FAILED,   FAILED,   TIMED_OUT, TIMED_OUT) },
     [FATE_TERMINATED]       = {  ROW(AGAIN,  FAILED,   FAILED,   FAILED,    FAILED),
                                  ROW(AGAIN,  FAILED,   FAILED,   FAILED,    FAILED) },
+    [FATE_UNCOMMITTED]      = {  ROW(AGAIN,  NOT_SENT, FAILED,   TIMED_OUT, TIMED_OUT),
+                                 ROW(AGAIN,  NOT_SENT, FAILED,   TIMED_OUT, TIMED_OUT) },
     [FATE_FAILED]           = {  ALL_ENDS(FAILED), ALL_ENDS(FAILED) },
     [FATE_FAILED_AT_COMMIT] = {  ALL_ENDS(FAILED), ALL_ENDS(FAILED) },
     [FATE_COMMITTED]        = {  ROW(DONE,   DONE,     FAILED,   DONE,      DONE),
@@ -53,6 +55,8 @@ static const struct outcome_row rows[FATES][2] = {
 enum verdict outcome_verdict(const struct outcome_case *o)
 {
     assert(o->fate < FATES);
+    if (o->fate == FATE_LOST && o->can_write && o->can_look_up && o->stop < STOP_MOVED)
+        return VERDICT_LOOK_UP;
     const struct outcome_row *row = &rows[o->fate][o->can_write];
     switch (o->stop) {
     case STOP_NONE:

@@ -35,6 +35,8 @@ enum attempt_fate {
     FATE_FAILED_AT_COMMIT, /* the same for its COMMIT or Sync: sure once ReadyForQuery came */
     FATE_COMMITTED,        /* its COMMIT or Sync was answered with success */
     FATE_UNREADABLE,       /* the same, but its rows came in another client_encoding */
+    FATE_UNCOMMITTED,      /* rolled back: its COMMIT was never sent, or PostgreSQL says so
+                              (commit_mark.h) */
     FATE_LOST,             /* the connection, or its end, is lost; or the error that came was not
                               made by PostgreSQL (a pooler's) */
     FATES
@@ -48,14 +50,16 @@ enum verdict {
     VERDICT_TIMED_OUT,
     VERDICT_NOT_SENT,
     VERDICT_UNKNOWN,
+    VERDICT_LOOK_UP, /* ask on another connection, then decide again */
 };
 
 struct outcome_case {
     enum job_stop stop;
     enum attempt_fate fate;
     bool can_write;
-    bool may_repeat; /* another attempt is allowed (sched_may_repeat), and what was delivered of
-                        this one can be taken back */
+    bool can_look_up; /* its transaction can be asked for (commit_mark.h), and was not yet */
+    bool may_repeat;  /* another attempt is allowed (sched_may_repeat), and what was delivered of
+                         this one can be taken back */
 };
 
 enum verdict outcome_verdict(const struct outcome_case *);

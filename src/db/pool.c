@@ -49,7 +49,7 @@ static void close_idle(struct db_pool *p);
 
 void pool_drain(struct db_pool *p)
 {
-    if (p->waiting.n == 0)
+    if (p->waiting.n == 0 && p->looking.n == 0)
         close_idle(p);
     pools_check_drained(p->pools);
 }
@@ -178,6 +178,8 @@ static void detach_jobs(struct conn *c, const struct db_error *why)
         enum verdict verdict = job_verdict(j);
         if (verdict == VERDICT_AGAIN)
             job_list_push(&again, j);
+        else if (verdict == VERDICT_LOOK_UP)
+            c->ops->look_up(c->owner, j);
         else
             job_conclude(j, verdict, why, true);
     }
@@ -230,6 +232,7 @@ static const struct conn_ops conn_ops = {.up = on_conn_up,
                                          .gone = on_conn_gone,
                                          .room = on_room,
                                          .requeue = pool_on_requeue,
+                                         .look_up = pool_on_look_up,
                                          .room_elsewhere = on_room_elsewhere,
                                          .ask = pool_on_ask,
                                          .asked = pool_on_asked};
@@ -326,6 +329,7 @@ void pool_end(struct db_pool *p, const struct db_error *why)
 {
     assert(p->state != POOL_ENDED);
     strmap_remove(p->pools->by_key, str_of(p->key));
+    pool_settle_look_ups(p);
     pool_fail_waiting(p, why, pool_is_refusal(why));
     p->state = POOL_ENDED;
     unsigned left = p->n_conns;
@@ -337,6 +341,7 @@ void pool_end(struct db_pool *p, const struct db_error *why)
 
 void pool_cut(struct db_pool *p, const struct db_error *why)
 {
+    pool_settle_look_ups(p);
     pool_fail_waiting(p, why, false);
     for (struct conn *c = p->conns; c; c = c->next) {
         for (struct db_job *j = c->jobs.first, *next; j; j = next) {
@@ -479,7 +484,8 @@ void pool_maintain(struct db_pool *p, uint64_t now)
         !p->pools->draining)
         pool_open_one(p);
     uint64_t idle = p->pools->conf->db_pool_max_idletime_us;
-    if (!is_main(p) && up_count(p) == 0 && p->waiting.n == 0 && idle && now - p->used_us > idle)
+    if (!is_main(p) && up_count(p) == 0 && p->waiting.n == 0 && p->looking.n == 0 && idle &&
+        now - p->used_us > idle)
         end_idle(p);
 }
 

@@ -70,6 +70,7 @@ bool db_pool_up(const struct db_pool *, const char **reason);
 struct db_pool_stats {
     unsigned size, max, idle, busy, connecting, waiting;
     uint64_t jobs, timeouts, connects, connect_failures, resets, resends, cancels;
+    uint64_t lookups, lookups_unknown; /* of commits in doubt (commit-lookup) */
 };
 void db_pools_each(struct db_pools *,
                    void (*fn)(void *arg, const char *database, const char *user,

@@ -37,6 +37,7 @@ struct db_pool {
     unsigned extra;  /* connections over max, for questions about types */
     unsigned probes; /* sched_pipelines */
     struct job_list waiting;
+    struct job_list looking;   /* JOB_LOOKING */
     struct db_failure failure; /* why it is down */
     uint64_t backoff_us, retry_us, used_us, checked_us, probed_us;
     struct loop_timer retry;
@@ -69,9 +70,17 @@ void pool_refuse(struct db_job *, const struct db_error *); /* DB_NOT_SENT, late
 void pool_fail_waiting(struct db_pool *, const struct db_error *, bool login_refused);
 /* Ends jobs whose time is over; *next becomes the earliest deadline of the others. */
 void pool_check_deadlines(struct db_pool *, uint64_t now_us, uint64_t *next);
+/* Before all others that wait. */
+struct db_job *pool_submit_first(struct db_pool *, const struct db_job_spec *,
+                                 const struct db_ops *, void *arg);
 void pool_on_requeue(void *pool, struct db_job *); /* struct conn_ops */
 void pool_on_ask(void *pool, const struct db_job_spec *, const struct db_ops *, void *arg);
 void pool_on_asked(void *pool);
+
+/* pool_lookup.c */
+void pool_on_look_up(void *pool, struct db_job *); /* struct conn_ops */
+void pool_stop_look_up(struct db_job *);           /* its caller left */
+void pool_settle_look_ups(struct db_pool *);       /* no more time: what is not known stays so */
 
 /* pool.c */
 bool pool_open_one(struct db_pool *);   /* false: db-connections-max leaves no room */

@@ -203,6 +203,8 @@ void db_cancel(struct db_job *j)
     if (j->state == JOB_PLACED) {
         conn_leave(c, j);
         conn_became_idle(c);
+    } else if (j->state == JOB_LOOKING) {
+        pool_stop_look_up(j);
     }
     job_drop(j);
 }
@@ -247,19 +249,26 @@ void pool_on_requeue(void *owner, struct db_job *j)
     pool_pump_later(p);
 }
 
-void pool_on_ask(void *owner, const struct db_job_spec *spec, const struct db_ops *ops, void *arg)
+struct db_job *pool_submit_first(struct db_pool *p, const struct db_job_spec *spec,
+                                 const struct db_ops *ops, void *arg)
 {
-    struct db_pool *p = owner;
     struct db_job *j = make_job(p, spec, arg);
     j->ops = *ops;
-    p->extra++;
     if (p->state == POOL_ENDED || p->state == POOL_DOWN) {
         refuse_with(j, "57P03", "the connection pool is closing");
-        return;
+        return j;
     }
     job_list_push_front(&p->waiting, j);
     pools_watch_deadline(p->pools, j->deadline_us);
     pool_pump_later(p);
+    return j;
+}
+
+void pool_on_ask(void *owner, const struct db_job_spec *spec, const struct db_ops *ops, void *arg)
+{
+    struct db_pool *p = owner;
+    p->extra++;
+    pool_submit_first(p, spec, ops, arg);
 }
 
 void pool_on_asked(void *owner)
@@ -304,8 +313,12 @@ static void give_up(struct db_job *j)
         return;
     }
     conn_abandon(c, j);
-    j->attempt.fate = outcome_after_loss(j->attempt.fate);
-    job_conclude(j, job_verdict(j), NULL, true);
+    job_lose_attempt(j);
+    enum verdict verdict = job_verdict(j);
+    if (verdict == VERDICT_LOOK_UP)
+        pool_on_look_up(j->pool, j);
+    else
+        job_conclude(j, verdict, NULL, true);
 }
 
 /* The deadline of a job that was sent. What only reads is answered at once. For what can write its
@@ -319,8 +332,8 @@ static void stop_sent(struct db_job *j)
     }
     job_stop_for(j, STOP_DEADLINE);
     conn_stop_head(j->conn);
-    if (!j->spec.can_write && !j->is_copy)
-        give_up(j);
+    if (!j->is_copy && (!j->spec.can_write || j->attempt.commit == COMMIT_HELD))
+        give_up(j);     /* it is not committed, and will not be */
     pool_probe_idle(p); /* perhaps the network is dead */
 }
 

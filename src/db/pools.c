@@ -210,7 +210,7 @@ void db_pools_refresh(struct db_pools *pools, const char *database)
 void pools_check_drained(struct db_pools *pools)
 {
     for (struct db_pool *p = pools->first; p; p = p->next)
-        if (p->n_conns || p->waiting.n)
+        if (p->n_conns || p->waiting.n || p->looking.n)
             return;
     if (pools->on_drained)
         loop_defer(pools->loop, LOOP_COMPLETE, &pools->drained_task);
@@ -245,7 +245,7 @@ void db_pools_cut(struct db_pools *pools)
 bool db_pools_busy(const struct db_pools *pools)
 {
     for (const struct db_pool *p = pools->first; p; p = p->next) {
-        if (p->waiting.n)
+        if (p->waiting.n || p->looking.n)
             return true;
         for (const struct conn *c = p->conns; c; c = c->next)
             if (c->jobs.n)

@@ -141,6 +141,7 @@ bool sched_may_repeat(const struct sched_repeat *r)
     switch (r->fate) {
     case FATE_UNSENT:
     case FATE_NOT_RUN: return true;
+    case FATE_UNCOMMITTED: return !r->copy && r->losses == 0 && r->ran_us < MOMENT_US;
     case FATE_STALE_NAME: return !r->unprepared;
     case FATE_CANCELED:
         return r->shared && (r->stop == STOP_PREEMPTED || (r->hit && r->hits < HITS_MAX));

@@ -150,10 +150,11 @@ def main(args):
         raise SystemExit('errors in: ' + ', '.join(bad))
 
 
-parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-parser.add_argument('--seconds', type=float, default=3)
-parser.add_argument('--rounds', type=int, default=3)
-parser.add_argument('--connections', type=int, default=32)
-parser.add_argument('--streams', type=int, default=1000)
-parser.add_argument('--only', help='regular expression on the names of the cases')
-main(parser.parse_args())
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--seconds', type=float, default=3)
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--connections', type=int, default=32)
+    parser.add_argument('--streams', type=int, default=1000)
+    parser.add_argument('--only', help='regular expression on the names of the cases')
+    main(parser.parse_args())

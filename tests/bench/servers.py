@@ -65,9 +65,9 @@ def installed(program, what):
     return False
 
 
-def pghttpd(name, uri, *settings):
+def pghttpd(name, uri, *settings, binary='build/release/pghttpd'):
     port, admin = free_port(), free_port()
-    return Server(name, ['build/release/pghttpd', '--server-port', str(port), '--admin-server-port', str(admin), '--db-uri', uri,
+    return Server(name, [binary, '--server-port', str(port), '--admin-server-port', str(admin), '--db-uri', uri,
                          '--log-access', 'false', *settings], port, f'http://127.0.0.1:{admin}/ready')
 
 

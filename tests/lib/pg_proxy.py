@@ -4,7 +4,7 @@
 
 It passes everything on, and reads the messages of both sides (PostgreSQL docs, "Message Formats").
 A request says by one of its values what is to happen to the answer of its group (all that stands
-before the same Sync), which PostgreSQL has finished by then:
+before the same Sync). It happens to what comes after that Sync was sent, when PostgreSQL has finished:
 
     proxy:cut                      both connections are closed instead
     proxy:error:FATAL:08P01:close  an error without file, line and routine, as poolers make them, then the end
@@ -14,6 +14,7 @@ before the same Sync), which PostgreSQL has finished by then:
     proxy:silent                   nothing is passed on any more, in either direction, and nothing is closed
     proxy:then-silent              the answer is passed on, and nothing after it
 
+`proxy:early:...` does it to the first message that answers the group, even if its Sync is yet to be sent.
 `proxy:before:...` does the same when the request is sent, which PostgreSQL then never sees.
 SIGUSR1 makes all connections that there are silent; new ones work. SIGUSR2 makes new ones silent, too.
 Only for clients that ask for neither TLS nor GSS (sslmode=disable gssencmode=disable)."""
@@ -24,7 +25,7 @@ import signal
 import struct
 import sys
 
-MARKER = re.compile(rb"proxy:(before:)?(cut|silent|then-silent|raw:[0-9a-f]+|(?:error|forged):[A-Z]+:[0-9A-Z]+:(?:close|stay))")
+MARKER = re.compile(rb"proxy:(before:|early:)?(cut|silent|then-silent|raw:[0-9a-f]+|(?:error|forged):[A-Z]+:[0-9A-Z]+:(?:close|stay))")
 pairs = set()
 silent_for_new = asyncio.Event()
 
@@ -98,10 +99,10 @@ class Pair:
         while data := await self.client_reader.read(65536):
             for kind, message in messages.feed(data):
                 found = MARKER.search(message)
-                if found and found[1] and not self.act(found[2]):
+                if found and found[1] == b"before:" and not self.act(found[2]):
                     return
-                if found and not found[1]:
-                    self.spoil[self.groups_sent] = found[2]
+                if found and found[1] != b"before:":
+                    self.spoil[self.groups_sent] = (found[2], found[1] is not None)
                 if kind in (b"S", b"Q"):
                     self.groups_sent += 1
                 if not self.silent:
@@ -113,7 +114,11 @@ class Pair:
         started = False
         while data := await self.server_reader.read(65536):
             for kind, message in messages.feed(data):
-                action = self.spoil.get(self.groups_answered) if started else None
+                action, early = self.spoil.get(self.groups_answered, (None, False)) if started else (None, False)
+                if action and early and not self.act(action):
+                    return
+                if self.groups_sent <= self.groups_answered:
+                    action = None
                 ends_group = kind == b"Z"
                 if ends_group and started:
                     self.groups_answered += 1

@@ -61,7 +61,7 @@ def words(page, text, keys, targets):
 
 
 # Words of other programs that look like settings of ours.
-NO_SETTINGS = {'server-timing'}
+NO_SETTINGS = {'commit-allow-override', 'server-timing'}
 
 
 def errors():

@@ -6,7 +6,7 @@ static const char *const verdicts[] = {
     [VERDICT_AGAIN] = "again",         [VERDICT_DROP] = "drop",
     [VERDICT_DONE] = "done",           [VERDICT_FAILED] = "failed",
     [VERDICT_TIMED_OUT] = "timed out", [VERDICT_NOT_SENT] = "not sent",
-    [VERDICT_UNKNOWN] = "unknown",
+    [VERDICT_UNKNOWN] = "unknown",     [VERDICT_LOOK_UP] = "look up",
 };
 
 static const char *verdict(enum attempt_fate fate, bool can_write, enum job_stop stop, bool repeat)
@@ -51,6 +51,7 @@ static void test_what_was_rolled_back(void **state)
     (void)state;
     for (int w = READ; w <= WRITE; w++) {
         expect(FATE_STALE_NAME, w, "again", "failed", "failed", "failed", "failed");
+        expect(FATE_UNCOMMITTED, w, "again", "not sent", "failed", "timed out", "timed out");
         expect(FATE_CANCELED, w, "again", "failed", "failed", "timed out", "timed out");
         expect(FATE_TERMINATED, w, "again", "failed", "failed", "failed", "failed");
         expect(FATE_FAILED, w, "failed", "failed", "failed", "failed", "failed");
@@ -76,6 +77,20 @@ static void test_what_was_lost(void **state)
     expect(FATE_LOST, WRITE, "unknown", "unknown", "unknown", "unknown", "unknown");
     expect(FATE_RUNNING, READ, "not sent", "not sent", "failed", "timed out", "timed out");
     expect(FATE_RUNNING, WRITE, "unknown", "unknown", "unknown", "unknown", "unknown");
+}
+
+/* A transaction that can be asked for is asked for before its client is told anything. */
+static void test_what_can_be_looked_up(void **state)
+{
+    (void)state;
+    for (enum attempt_fate f = FATE_UNSENT; f < FATES; f++)
+        for (int stop = STOP_NONE; stop <= STOP_CALLER_LEFT; stop++)
+            for (int w = READ; w <= WRITE; w++) {
+                const struct outcome_case o = {
+                    .stop = (enum job_stop)stop, .fate = f, .can_write = w, .can_look_up = true};
+                bool looks = outcome_verdict(&o) == VERDICT_LOOK_UP;
+                assert_int_equal(looks, f == FATE_LOST && w == WRITE && stop < STOP_MOVED);
+            }
 }
 
 static bool may_be_committed(enum attempt_fate fate)
@@ -201,10 +216,15 @@ static void test_stale_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_was_not_run),   cmocka_unit_test(test_what_was_rolled_back),
-        cmocka_unit_test(test_what_was_committed), cmocka_unit_test(test_what_was_lost),
-        cmocka_unit_test(test_no_wrong_word),      cmocka_unit_test(test_after_loss),
-        cmocka_unit_test(test_errors_of_postgres), cmocka_unit_test(test_errors_of_poolers),
+        cmocka_unit_test(test_what_was_not_run),
+        cmocka_unit_test(test_what_was_rolled_back),
+        cmocka_unit_test(test_what_was_committed),
+        cmocka_unit_test(test_what_was_lost),
+        cmocka_unit_test(test_what_can_be_looked_up),
+        cmocka_unit_test(test_no_wrong_word),
+        cmocka_unit_test(test_after_loss),
+        cmocka_unit_test(test_errors_of_postgres),
+        cmocka_unit_test(test_errors_of_poolers),
         cmocka_unit_test(test_stale_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
