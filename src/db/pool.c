@@ -29,7 +29,7 @@ static unsigned up_count(const struct db_pool *p)
 
 static const struct conn_ops conn_ops;
 
-bool pool_open_one(struct db_pool *p)
+static bool open_in_budget(struct db_pool *p)
 {
     if (!pools_take_connection(p->pools))
         return false;
@@ -43,6 +43,11 @@ bool pool_open_one(struct db_pool *p)
     p->n_connecting++;
     p->stats.connects++;
     return true;
+}
+
+bool pool_open_one(struct db_pool *p)
+{
+    return pools_login_room(p) && open_in_budget(p);
 }
 
 static void close_idle(struct db_pool *p);
@@ -224,6 +229,8 @@ static void on_room(void *owner)
     struct db_pool *p = owner;
     if (p->waiting.n || p->pools->draining)
         pool_pump_later(p);
+    else
+        pools_login_idle(p);
 }
 
 static const struct conn_ops conn_ops = {.up = on_conn_up,
@@ -434,7 +441,7 @@ static void recheck_login(struct db_pool *p, uint64_t now)
         if (c->state == CONN_UP && !c->retire && (!oldest || c->up_us < oldest->up_us))
             oldest = c;
     p->checked_us = now;
-    if (!oldest || !pool_open_one(p))
+    if (!oldest || !open_in_budget(p)) /* it takes the place of the oldest */
         return;
     oldest->retire = true;
     conn_became_idle(oldest);

@@ -58,6 +58,7 @@ struct db_pools {
     uint64_t next_deadline_us; /* when the deadline timer fires; 0: not armed */
     struct login_guard *guard;
     uint64_t random;
+    bool login_full; /* some login wanted a connection beyond its share since the last look */
     bool draining;
     void (*on_drained)(void *);
     void *drained_arg;
@@ -83,7 +84,8 @@ void pool_stop_look_up(struct db_job *);           /* its caller left */
 void pool_settle_look_ups(struct db_pool *);       /* no more time: what is not known stays so */
 
 /* pool.c */
-bool pool_open_one(struct db_pool *);   /* false: db-connections-max leaves no room */
+/* False: neither db-connections-max nor the login's own db-pool leaves room. */
+bool pool_open_one(struct db_pool *);
 void pool_probe_idle(struct db_pool *); /* once a second at most */
 /* PostgreSQL itself said no, as opposed to being away. */
 bool pool_is_refusal(const struct db_error *);
@@ -101,6 +103,10 @@ void pool_resize(struct db_pool *, const struct conf_database *);
 struct conn *pool_quiet_conn(const struct db_pool *);
 
 /* pools.c */
+/* A login may have a pool for each `options` it names; together they have db-pool connections.
+ * True: there is room for one more, perhaps made by closing an idle one of a sibling. */
+bool pools_login_room(struct db_pool *);
+void pools_login_idle(struct db_pool *); /* it needs less now: siblings that wait have their turn */
 bool pools_take_connection(struct db_pools *);
 void pools_give_connection(struct db_pools *);
 void pools_watch_deadline(struct db_pools *, uint64_t deadline_us);

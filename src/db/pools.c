@@ -45,14 +45,26 @@ static bool budget_take(struct db_budget *b)
     return false;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static bool same_login(const struct db_pool *a, const struct db_pool *b)
+{
+    return a->env.client_login && b->env.client_login && same_text(a->env.user, b->env.user) &&
+           same_text(a->env.database, b->env.database) &&
+           same_text(a->database_name, b->database_name);
+}
+
 /* Closes an idle connection of the pool of a login, or of a further database, that was used longest
- * ago. */
-static bool make_room(struct db_pools *pools)
+ * ago; of this login's pools alone, unless it is NULL. */
+static bool make_room(struct db_pools *pools, const struct db_pool *login)
 {
     struct db_pool *oldest = NULL;
     for (struct db_pool *p = pools->first; p; p = p->next)
-        if ((p->env.client_login || *p->database_name) && pool_quiet_conn(p) &&
-            (!oldest || p->used_us < oldest->used_us))
+        if ((login ? same_login(p, login) : p->env.client_login || *p->database_name) &&
+            pool_quiet_conn(p) && (!oldest || p->used_us < oldest->used_us))
             oldest = p;
     if (!oldest)
         return false;
@@ -62,7 +74,32 @@ static bool make_room(struct db_pools *pools)
 
 bool pools_take_connection(struct db_pools *pools)
 {
-    return budget_take(pools->budget) || (make_room(pools) && budget_take(pools->budget));
+    return budget_take(pools->budget) || (make_room(pools, NULL) && budget_take(pools->budget));
+}
+
+bool pools_login_room(struct db_pool *p)
+{
+    struct db_pools *pools = p->pools;
+    unsigned n = 0;
+    if (!p->env.client_login)
+        return true;
+    for (const struct db_pool *other = pools->first; other; other = other->next)
+        n += same_login(other, p) ? other->n_conns : 0;
+    if (n < p->max + p->extra || make_room(pools, p))
+        return true;
+    pools->login_full = true;
+    return false;
+}
+
+void pools_login_idle(struct db_pool *p)
+{
+    struct db_pools *pools = p->pools;
+    if (!pools->login_full || !p->env.client_login)
+        return;
+    pools->login_full = false;
+    for (struct db_pool *other = pools->first; other; other = other->next)
+        if (other->waiting.n && other->state != POOL_ENDED)
+            pool_pump_later(other);
 }
 
 void pools_give_connection(struct db_pools *pools)

@@ -86,6 +86,33 @@ SQL
     server_use main
 }
 
+@test "a login has db-pool connections, however many options it names" {
+    local n statuses began
+    SERVER_NAME=share server_start --sql-access login --db-pool 3 --db-connections-max 8 --login-attempts-max 1000
+    local pids=()
+    for n in {1..24}; do
+        curl -s -m 30 -o /dev/null -w '%{http_code}\n' -d '{"query":"select pg_sleep(0.3)"}' "$SERVER_URL/sql" \
+            -H "Neon-Connection-String: postgres://alice:a%3Al%40i%2Fc%25e@x/postgres?options=-c%20my.opt%3D$n" >>"$BATS_TEST_TMPDIR/statuses" 3>&- &
+        pids+=($!)
+    done
+    poll_until 5 sh -c "[ \$(psql -XAtc \"select count(*) from pg_stat_activity where usename = 'alice' and query like '%pg_sleep%'\") = 3 ]"
+    # others are served meanwhile
+    began=$(date +%s%N)
+    neon 'postgres://bob:bob@x/postgres'
+    [ "$status" = 200 ] || fail "$body"
+    [ $((($(date +%s%N) - began) / 1000000)) -lt 1500 ]
+    for n in {1..8}; do
+        [ "$(sql "select count(*) from pg_stat_activity where usename = 'alice' and state = 'active'")" -le 3 ] # backends of closed connections may linger
+        sleep 0.1
+    done
+    wait "${pids[@]}"
+    # and all of its own come to their turn
+    statuses=$(sort "$BATS_TEST_TMPDIR/statuses" | uniq -c | xargs)
+    [ "$statuses" = "24 200" ] || fail "$statuses"
+    server_stop
+    server_use main
+}
+
 @test "options and application_name of the string count, nothing else does" {
     neon 'postgres://bob:bob@x/postgres?options=-c%20my.opt%3Dyes&application_name=myapp&host=evil&port=1&user=alice' \
         "select current_setting('my.opt') as o, current_setting('application_name') as a, current_user::text as u"
