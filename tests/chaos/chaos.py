@@ -166,6 +166,8 @@ class Chaos:
             await self.load.stop()
         await self.compare()
         report.figures(self.run_, self.count, self.seconds)
+        if self.args.verbose:
+            report.answers(self.run_)
         report.recovery(self.recoveries)
 
     async def watch(self):
@@ -202,13 +204,14 @@ class Chaos:
             await faults.rejoin(self.site, None)
 
     async def recover(self, kind, lifted):
-        """Seconds until a write and a REST write sent after the end of the fault succeeded, /ready is 200, an event came."""
-        run, times = self.run_, dict.fromkeys(("write", "rest", "event", "ready"))
+        """Seconds until a write of each login, and one of REST, sent after the end of the fault succeeded, /ready is 200, and
+        an event came on each stream."""
+        run, times = self.run_, dict.fromkeys(report.RECOVERY)
         run.first_good, run.mark, limit = {}, lifted, kind.limit
         while None in times.values() and time.monotonic() < lifted + limit:
             await asyncio.sleep(0.02)
             now = time.monotonic() - lifted
-            for what in ("write", "rest"):
+            for what in ("app1", "app2", "rest"):
                 if times[what] is None and what in run.first_good:
                     times[what] = run.first_good[what] - lifted
             if times["ready"] is None and self.prober.ready:

@@ -122,7 +122,7 @@ class Node(Daemon):
         with open(self.data / "postgresql.conf", "a") as conf:
             conf.write(
                 "listen_addresses = '127.0.0.1'\nfsync = off\nfull_page_writes = off\nmax_connections = 60\n"
-                "wal_sender_timeout = 5s\nwal_level = replica\nmax_wal_senders = 5\nwal_keep_size = 512MB\n"
+                "wal_sender_timeout = 5s\nwal_retrieve_retry_interval = 500ms\nwal_level = replica\nmax_wal_senders = 5\nwal_keep_size = 512MB\n"
                 "shared_buffers = 64MB\nlog_min_messages = fatal\ntimezone = 'UTC'\nrestart_after_crash = on\n"
             )
 

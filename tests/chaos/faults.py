@@ -69,9 +69,9 @@ async def cancel_active(site, _):
 
 
 async def restart(site, r, how):
-    """Down for one to three seconds."""
+    """Down for up to three seconds. pgbouncer keeps its clients meanwhile: pghttpd cannot see it then."""
     node = site.node
-    with site.away():
+    with site.away() if not site.bouncer else contextlib.nullcontext():
         await node.end(how)
         await asyncio.sleep(r.uniform(0.2, 3))
     await node.start()
@@ -367,9 +367,13 @@ async def bouncer_freeze(site, r):
 
 
 async def standby_away(site, r):
-    """Commits wait for a standby that is not there; cancelled at their deadline, they are committed all the same."""
+    """Commits wait for a standby that is not there; cancelled or terminated, they are committed all the same."""
     await site.standby.end(r.choice([signal.SIGINT, signal.SIGQUIT]))
-    await asyncio.sleep(r.uniform(0.5, 6))
+    await asyncio.sleep(r.uniform(0.3, 1))
+    meanwhile = r.choice([None, None, terminate_all, cancel_active])
+    if meanwhile:
+        await meanwhile(site, r)
+    await asyncio.sleep(r.uniform(0, 5))
     await site.standby.start()
 
 
@@ -382,11 +386,12 @@ async def fail_over(site, r):
     """The primary dies at once; the synchronous standby is promoted; the old primary comes back as its standby."""
     old, new = site.node, site.standby
     with site.away():
+        await site.proxies[site.nodes.index(old)].refuse()  # as the port of a machine that lives would
         await old.end(signal.SIGQUIT)
         await asyncio.sleep(r.uniform(0, 1))
     site.node = new
-    await new.sql("alter system set synchronous_standby_names = ''; select pg_promote()", 60)
-    await new.sql("select pg_reload_conf()")
+    await new.sql("alter system set synchronous_standby_names = ''")
+    await new.sql("select pg_reload_conf(), pg_promote()", 70)
 
 
 async def rejoin(site, _):
@@ -394,6 +399,7 @@ async def rejoin(site, _):
     standby = site.standby
     if not standby.running:
         await standby.clone(site.node)
+        await site.proxies[site.nodes.index(standby)].listen()
         await synchronous(site.node, standby)
 
 
@@ -408,21 +414,22 @@ async def synchronous(primary, standby):
 
 
 class Kind:
-    """`quiet`: neither a failed request nor a lost connection comes of it by itself. `limit`: seconds until all is served again."""
+    """A fault; `only` in one variant; `limit`: seconds until all is served again after it."""
 
-    def __init__(self, run, weight=2, only=None, without=(), limit=6.0):
-        self.run, self.weight, self.only, self.without, self.limit = run, weight, only, without, limit
+    def __init__(self, run, weight=2, only=None, limit=6.0):
+        self.run, self.weight, self.only, self.limit = run, weight, only, limit
         self.name = run.__name__.replace("_", " ")
 
 
-# Reconnecting backs off up to 10 s (listen/hub.h); a half-open connection is found at a request's deadline.
+# Reconnecting backs off up to 10 s. A half-open connection is found at a request's deadline, LISTEN's by a question every
+# 15 s that is waited for 5 s.
 FAULTS = [
     Kind(terminate_one), Kind(terminate_all), Kind(cancel_active), Kind(restart_fast), Kind(restart_immediate), Kind(crash),
     Kind(freeze_some), Kind(freeze_all), Kind(exhaust), Kind(ddl), Kind(reload_catalog), Kind(lock), Kind(burst),
     Kind(delay), Kind(throttle), Kind(cut), Kind(cut_in_message), Kind(silence), Kind(half_open, limit=25.0), Kind(refuse),
     Kind(vanish), Kind(slow_readers), Kind(slow_senders), Kind(hup), Kind(term, 1), Kind(kill, 1), Kind(freeze_pghttpd, 1),
     Kind(bouncer_restart, 6, "pgbouncer"), Kind(bouncer_freeze, 3, "pgbouncer"),
-    Kind(standby_away, 8, "sync"), Kind(standby_freeze, 4, "sync"), Kind(fail_over, 6, "failover"),
+    Kind(standby_away, 8, "sync"), Kind(standby_freeze, 4, "sync"), Kind(fail_over, 6, "failover", limit=12.0),
 ]  # fmt: skip
 # A fail-over takes its connections with it; what else ends PostgreSQL would leave no one to promote.
 ENDS_POSTGRES = {"restart fast", "restart immediate", "crash"}
@@ -434,10 +441,11 @@ def kinds_of(variant):
 
 
 def plan(seed, variant, only=None):
-    """Endless: (Kind, seed of the fault, pause before it). First every kind once, then by weight."""
+    """Endless: (Kind, seed of the fault, pause before it). First every kind once, the variant's own before the others;
+    then by weight."""
     r = random.Random(f"{seed}/{variant}")
     kinds = [k for k in kinds_of(variant) if not only or k.name in only]
-    first = r.sample(kinds, len(kinds))
+    first = sorted(r.sample(kinds, len(kinds)), key=lambda k: k.only is not None)  # taken from the end
     while True:
         kind = first.pop() if first else r.choices(kinds, [k.weight for k in kinds])[0]
         yield kind, r.getrandbits(32), r.uniform(0.5, 1.5)

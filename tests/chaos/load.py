@@ -5,6 +5,7 @@
 
 import asyncio
 import base64
+import collections
 import contextlib
 import hashlib
 import hmac
@@ -37,15 +38,14 @@ class Run:
         self.paused, self.patience = False, 8.0  # with a request that is over its limit, to see how long it takes
         self.ids, self.tags, self.names = itertools.count(1), itertools.count(1), itertools.count(1)
         self.requests = 0
-        self.good_at = {"write": 0.0, "rest": 0.0}  # when the last request that succeeded had been sent
-        self.first_good = {}  # kind: time of the first success since the mark
+        self.first_good = {}  # login, or "rest": time of the first success since the mark
         self.mark = float("inf")
-        self.status = {}  # (route, status): count
+        self.failed = collections.Counter()  # (fault, route, status, code) of answers of 5xx and of 57014
 
-    def good(self, kind, sent_at):
+    def good(self, who, sent_at):
         """For recovery: the first success of a request sent after the fault was lifted."""
         if sent_at >= self.mark:
-            self.first_good.setdefault(kind, time.monotonic())
+            self.first_good.setdefault(who, time.monotonic())
 
     async def watch_stalls(self):
         while True:
@@ -110,6 +110,8 @@ class Client:
             run.violations.add("late", f"{method} {path[:80]}: {took:.1f} s (limit {allowed:.1f}), {answer}, during {run.fault}")
         server.answered(route, answer.id, answer.status)
         fate = fate_of(answer)
+        if answer.status >= 500 or answer.status == 400 and answer.code == "57014":
+            run.failed[run.fault, route, answer.status, answer.code] += 1
         if fate is Fate.OK and not (answer.id or "").startswith("x"):
             run.violations.add("wrong", f"{method} {path}: X-Request-Id {answer.id}")
         return answer, fate
@@ -155,13 +157,13 @@ class Writer(Client):
         self.publisher.issued += 1
         return f"{self.publisher.name}:{self.publisher.issued}"
 
-    async def write(self, tag, rows, method, path, body, headers=None, kind="write"):
+    async def write(self, tag, rows, method, path, body, headers=None):
         self.run.model.sent(tag, rows)
         sent_at = time.monotonic()
         answer, fate = await self.ask(method, path, body, headers)
         self.told(tag, fate)
         if fate is Fate.OK:
-            self.run.good(kind, sent_at)
+            self.run.good("rest" if path.startswith("/rest") else self.who, sent_at)
         return answer if fate is Fate.OK else None
 
     def told(self, tag, fate):
@@ -241,7 +243,7 @@ class RestNotes(Writer):
     async def once(self):
         tag = self.tag()
         headers = {"Prefer": "return=representation"}
-        answer = await self.write(tag, 1, "POST", "/rest/notes?select=owner,tag", {"tag": tag}, headers, "rest")
+        answer = await self.write(tag, 1, "POST", "/rest/notes?select=owner,tag", {"tag": tag}, headers)
         if answer and answer.json != [{"owner": self.who, "tag": tag}]:
             self.wrong(f"made {tag}: {answer}", "foreign")
         answer, fate = await self.ask("GET", "/rest/notes?select=owner&order=id.desc&limit=20")
@@ -271,7 +273,7 @@ class Upsert(Writer):
         key = f"{self.who}-kv"
         if self.rounds % 2:
             prefer = {"Prefer": "resolution=merge-duplicates"}
-            await self.write(tag, 1, "POST", "/rest/kv", {"k": key, "tag": tag}, prefer, "rest")
+            await self.write(tag, 1, "POST", "/rest/kv", {"k": key, "tag": tag}, prefer)
         else:
             await self.patch(tag, key)
 
@@ -287,7 +289,7 @@ class Upsert(Writer):
 class Rpc(Writer):
     async def once(self):
         tag = self.tag()
-        answer = await self.write(tag, 1, "POST", "/rest/rpc/put", {"tag": tag, "channel": self.channel}, None, "rest")
+        answer = await self.write(tag, 1, "POST", "/rest/rpc/put", {"tag": tag, "channel": self.channel})
         if answer and answer.json != tag:
             self.wrong(f"put {tag}: {answer}")
 

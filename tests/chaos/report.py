@@ -2,6 +2,16 @@
 
 from model import CHECKS, Fate
 
+RECOVERY = ("app1", "app2", "rest", "event", "ready")  # of what: two logins of /sql, ...
+
+
+def answers(run):
+    """Which errors of service the clients got, by fault."""
+    rows = [("fault", "route", "status", "code", "count")]
+    rows += [(*key, n) for key, n in sorted(run.failed.items())]
+    print("\nanswers of 5xx and 57014")
+    table(rows)
+
 
 def table(rows):
     widths = [max(len(str(r[i])) for r in rows) for i in range(len(rows[0]))]
@@ -22,13 +32,12 @@ def figures(run, faults, seconds):
 
 
 def recovery(times):
-    """times: {kind: [{"write": s, "rest": s, "event": s, "ready": s}]}"""
+    """times: {kind: [{column: seconds}]}"""
     print("\nrecovery after a fault was lifted, in seconds (median / worst)")
-    columns = ("write", "rest", "event", "ready")
-    rows = [("fault", "count", *columns)]
+    rows = [("fault", "count", *RECOVERY)]
     for kind in sorted(times):
         cells = []
-        for column in columns:
+        for column in RECOVERY:
             got = sorted(t[column] for t in times[kind] if t.get(column) is not None)
             cells.append(f"{got[len(got) // 2]:.2f} / {got[-1]:.2f}" if got else "-")
         rows.append((kind, len(times[kind]), *cells))
