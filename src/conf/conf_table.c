@@ -260,8 +260,10 @@ static const struct conf_key access_keys[] = {
          "names none gets in any case"),
     NUMBER(CONF_DURATION, "login-recheck", R, AT(login_recheck_us), "60s", SECOND, 24 * HOUR,
            "how often a login's password is checked again by a new connection"),
-    NUMBER(CONF_UINT, "login-attempts-max", R, AT(login_attempts_max), "10", 1, 100000,
-           "logins tried per client address and second"),
+    NUMBER(
+        CONF_UINT, "login-attempts-max", R, AT(login_attempts_max), "10", 1, 100000,
+        "logins that may fail per client address (IPv6: network of 64 bits) and second, and that "
+        "are tried at once; others wait"),
     WORDS("listen-access", 0, AT(listen_access), "off", listen_access_words,
           "who may use /listen; jwt: tokens whose claim channels names the channel or prefix*"),
     WORDS("notify-access", 0, AT(notify_access), "off", listen_access_words,

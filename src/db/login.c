@@ -1,17 +1,21 @@
 /* login: pools of client logins, and what keeps strangers from using them as a door knocker.
  *
  * A pool is found by (database, user, options, keyed hash of the password); the password itself is
- * compared too. Two memories, both bounded: how many new logins an address tried in this second,
- * and which (login, password) PostgreSQL refused lately, so that repeating it costs nobody a
- * connection. Both are by password or by address: a stranger's wrong passwords never delay the
- * right one. */
+ * compared too. Two memories, both bounded: how many logins of an address PostgreSQL refused in
+ * this second, and which (login, password) it refused lately, so that repeating it costs nobody a
+ * connection. Of one address so many are tried at once as may fail in a second; others wait for
+ * their turn, since they may be right. An address is an IPv4 address or an IPv6 network of 64 bits,
+ * which is what one customer has. */
 #include <openssl/crypto.h>
 
+#include <arpa/inet.h>
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "db/dbname.h"
 #include "db/pool_int.h"
+#include "util/log.h"
 #include "util/xalloc.h"
 
 #define GUARD_MAX 4096                  /* entries of each memory; full: it is emptied */
@@ -19,9 +23,11 @@
 #define LOGIN_POOLS_MAX 1024
 #define LOGIN_FIELD_MAX (64 * 1024)
 
+#define TELL_EVERY_S 60 /* a line in the log for an address, at most */
+
 struct attempts {
-    uint64_t second;
-    unsigned n;
+    uint64_t second, told; /* seconds of the loop's clock */
+    unsigned failures;     /* in that second */
 };
 
 struct refused {
@@ -58,9 +64,65 @@ void login_guard_free(struct login_guard *g)
     free(g);
 }
 
+/* The address as it counts, in out. */
+static void address_key(struct str address, char out[LOGIN_ADDRESS_MAX])
+{
+    unsigned char raw[16];
+    snprintf(out, LOGIN_ADDRESS_MAX, "%.*s", (int)(address.n < 45 ? address.n : 45), address.p);
+    if (inet_pton(AF_INET6, out, raw) != 1)
+        return;
+    memset(raw + 8, 0, 8);
+    char network[INET6_ADDRSTRLEN];
+    inet_ntop(AF_INET6, raw, network, sizeof network);
+    snprintf(out, LOGIN_ADDRESS_MAX, "%s/64", network);
+}
+
+static struct attempts *attempts_of(struct db_pools *pools, const char *address)
+{
+    struct login_guard *g = pools->guard;
+    uint64_t second = loop_now_us(pools->loop) / 1000000;
+    if (strmap_count(g->addresses) >= GUARD_MAX) {
+        strmap_free(g->addresses, free);
+        g->addresses = strmap_new();
+    }
+    struct attempts *a = strmap_get(g->addresses, str_of(address));
+    if (!a) {
+        a = xcalloc(1, sizeof *a);
+        strmap_put(g->addresses, str_of(address), a);
+    }
+    if (a->second != second)
+        *a = (struct attempts){.second = second, .told = a->told};
+    return a;
+}
+
+static void count_failure(struct db_pool *p)
+{
+    struct attempts *a = attempts_of(p->pools, p->address);
+    unsigned max = p->pools->conf->login_attempts_max;
+    if (++a->failures < max || !max || (a->told && a->second - a->told < TELL_EVERY_S))
+        return;
+    a->told = a->second;
+    log_error("%u logins of %s failed within a second (login-attempts-max): more are refused for "
+              "the rest of it. If this is the address of a proxy in front of pghttpd, name it in "
+              "server-trusted-proxies, so that its clients count one by one",
+              a->failures, p->address);
+}
+
+bool login_turn(const struct db_pool *p)
+{
+    unsigned max = p->pools->conf->login_attempts_max;
+    if (p->proven || !max)
+        return true;
+    unsigned n = attempts_of(p->pools, p->address)->failures;
+    for (const struct db_pool *other = p->pools->first; other; other = other->next)
+        n += !other->proven && other->n_connecting && strcmp(other->address, p->address) == 0;
+    return n < max;
+}
+
 void login_failed(struct db_pool *p, const struct db_error *why)
 {
     struct login_guard *g = p->pools->guard;
+    count_failure(p);
     if (strmap_count(g->refused) >= GUARD_MAX) {
         strmap_free(g->refused, refused_free);
         g->refused = strmap_new();
@@ -85,27 +147,13 @@ static bool check_refused(struct db_pools *pools, struct str key, struct err *er
     return true;
 }
 
-static bool check_attempts(struct db_pools *pools, struct str address, struct err *err)
+static bool check_attempts(struct db_pools *pools, const char *address, struct err *err)
 {
-    struct login_guard *g = pools->guard;
-    uint64_t second = loop_now_us(pools->loop) / 1000000;
     unsigned max = pools->conf->login_attempts_max;
-    if (!max)
+    if (!max || attempts_of(pools, address)->failures < max)
         return true;
-    if (strmap_count(g->addresses) >= GUARD_MAX) {
-        strmap_free(g->addresses, free);
-        g->addresses = strmap_new();
-    }
-    struct attempts *a = strmap_get(g->addresses, address);
-    if (!a) {
-        a = xcalloc(1, sizeof *a);
-        strmap_put(g->addresses, address, a);
-    }
-    if (a->second != second)
-        *a = (struct attempts){.second = second};
-    if (a->n++ < max)
-        return true;
-    err_set(err, 429, "53300", "too many logins from this address: try again in a second");
+    err_set(err, 429, "53300", "too many logins from this address failed: try again in a second");
+    err->hint = "See the setting login-attempts-max.";
     err->retry_after = 1;
     return false;
 }
@@ -179,21 +227,24 @@ struct db_pool *db_pools_login(struct db_pools *pools, const struct conf_databas
                                const struct db_login *l, struct err *err)
 {
     struct buf key;
+    char address[LOGIN_ADDRESS_MAX];
     if (!check_login(l, err))
         return NULL;
     make_key(&key, db, l);
+    address_key(l->address, address);
     struct db_pool *p = strmap_get(pools->by_key, buf_str(&key));
     if (p && !same_password(p, l->password)) {
         err_set(err, 400, "28P01", "password authentication failed for user \"%.*s\"",
                 STR_ARG(l->user));
         p = NULL;
     } else if (!p && check_refused(pools, buf_str(&key), err) &&
-               check_attempts(pools, l->address, err) && check_room(pools, err)) {
+               check_attempts(pools, address, err) && check_room(pools, err)) {
         buf_char(&key, '\0');
         p = buf_broken(&key) ? NULL : pool_new(pools, db, key.p);
     }
     if (p && !p->env.client_login) {
         p->env.client_login = true;
+        memcpy(p->address, address, sizeof address);
         p->env.user = xstrndup(l->user);
         p->env.password = xstrndup(l->password);
         p->env.database = l->database.n ? xstrndup(l->database) : db_name_of(db->db_uri);

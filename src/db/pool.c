@@ -105,6 +105,7 @@ static void on_conn_up(void *owner, struct conn *c)
     p->checked_us = now_of(p);
     loop_timer_stop(&p->retry);
     pool_pump(p);
+    pools_login_idle(p);
     if (c->retire)
         conn_became_idle(c);
 }
@@ -150,6 +151,7 @@ static void on_conn_failed(void *owner, struct conn *c, const struct db_error *w
     } else if (p->env.client_login && (!p->proven || credentials)) {
         if (credentials)
             login_failed(p, &kept.error);
+        pools_login_idle(p);
         pool_end(p, &kept.error);
     } else {
         retry_later(p,

@@ -8,6 +8,8 @@
 #include "db/conn.h"
 #include "util/strmap.h"
 
+#define LOGIN_ADDRESS_MAX 50 /* an IPv6 network as text */
+
 #define POOL_BACKOFF_MIN_US 100000ull
 /* Where nobody is there every attempt is cheap, and requests that wait for the database wait for
  * it, too; where it says no (a password, no room), an attempt is a line in its log. */
@@ -27,9 +29,10 @@ enum pool_state {
 struct db_pool {
     struct db_pools *pools;
     struct db_pool *next, **prev;
-    char *key;           /* in pools->by_key */
-    char *database_name; /* of the conf_database; empty: the configured one */
-    bool proven;         /* a login succeeded */
+    char *key;                       /* in pools->by_key */
+    char *database_name;             /* of the conf_database; empty: the configured one */
+    bool proven;                     /* a login succeeded */
+    char address[LOGIN_ADDRESS_MAX]; /* of the client whose login made it, as login.c counts it */
     enum pool_state state;
     struct conn_env env; /* what its connections need */
     struct conn *conns;  /* most recently opened first */
@@ -120,5 +123,7 @@ uint64_t pools_jitter(struct db_pools *, uint64_t upto);
 struct login_guard *login_guard_new(void);
 void login_guard_free(struct login_guard *);
 void login_failed(struct db_pool *, const struct db_error *);
+/* May it try its password now, or must it wait for others of its address? */
+bool login_turn(const struct db_pool *);
 
 #endif

@@ -83,6 +83,10 @@ bool pools_login_room(struct db_pool *p)
     unsigned n = 0;
     if (!p->env.client_login)
         return true;
+    if (!login_turn(p)) {
+        pools->login_full = true;
+        return false;
+    }
     for (const struct db_pool *other = pools->first; other; other = other->next)
         n += same_login(other, p) ? other->n_conns : 0;
     if (n < p->max + p->extra || make_room(pools, p))

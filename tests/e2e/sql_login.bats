@@ -113,6 +113,34 @@ SQL
     server_use main
 }
 
+@test "login-attempts-max counts logins that fail; right ones wait their turn" {
+    local n pids=() said
+    SERVER_NAME=attempts server_start --sql-access login --login-attempts-max 3 --server-trusted-proxies 127.0.0.1 --db-pool 12
+    # 15 new pools from one address at once, all with the right password
+    for n in {1..15}; do
+        curl -s -m 30 -o /dev/null -w '%{http_code}\n' -d '{"query":"select 1"}' "$SERVER_URL/sql" \
+            -H "Neon-Connection-String: postgres://alice:a%3Al%40i%2Fc%25e@x/postgres?options=-c%20my.opt%3D$n" >>"$BATS_TEST_TMPDIR/right" 3>&- &
+        pids+=($!)
+    done
+    wait "${pids[@]}"
+    [ "$(sort "$BATS_TEST_TMPDIR/right" | uniq -c | xargs)" = '15 200' ] || fail "$(sort "$BATS_TEST_TMPDIR/right" | uniq -c)"
+    # wrong ones, from a network of 64 bits: 429 with what to do; the log names the network, and what a proxy needs
+    said=''
+    for n in {1..12}; do
+        basic "alice:wrong$n" -H "X-Forwarded-For: 2001:db8:1:2::$n"
+        [ "$status" = 400 ] || [ "$status" = 429 ]
+        said+="$status "
+        [ "$status" != 429 ] || { error_is 429 53300; [ "$(header retry-after)" = 1 ]; }
+    done
+    [[ "$said" == *429* ]] || fail "$said"
+    server_log | grep -q 'level=error msg="3 logins of 2001:db8:1:2::/64 failed within a second .*server-trusted-proxies'
+    # another network is another customer
+    basic alice:wrong0 -H 'X-Forwarded-For: 2001:db8:1:3::1'
+    error_is 400 28P01
+    server_stop
+    server_use main
+}
+
 @test "options and application_name of the string count, nothing else does" {
     neon 'postgres://bob:bob@x/postgres?options=-c%20my.opt%3Dyes&application_name=myapp&host=evil&port=1&user=alice' \
         "select current_setting('my.opt') as o, current_setting('application_name') as a, current_user::text as u"
