@@ -370,11 +370,15 @@ void conn_probe(struct conn *c)
     session_flush(c->session);
 }
 
-const char *conn_overdue(const struct conn *c, uint64_t now_us)
+const char *conn_overdue(const struct conn *c, uint64_t now_us, bool awaited)
 {
+    const struct db_job *head = c->jobs.first;
     uint64_t own_max_us = c->probing ? CONN_PROBE_MAX_US : CONN_RESET_MAX_US;
     if (c->cancel && now_us - c->cancel_us > CONN_CANCEL_SEND_MAX_US)
         return "a cancel request did not get through";
+    if (awaited && c->stop_us && now_us - c->stop_us > CONN_CANCEL_AWAITED_US && head &&
+        head->stop > STOP_PREEMPTED)
+        return "no answer came to a cancel";
     if (c->own_us && now_us - c->own_us > own_max_us)
         return c->probing ? "it gave no sign of life" : "the reset of its session was not answered";
     return NULL;

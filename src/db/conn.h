@@ -31,6 +31,8 @@
 #define CONN_SEEN 512
 /* A running statement that a cancel has not ended after this: the connection is closed. */
 #define CONN_CANCEL_MAX_US (10 * 1000000ull)
+/* The same while other jobs wait for a connection: on a good wire an answer takes milliseconds. */
+#define CONN_CANCEL_AWAITED_US (2 * 1000000ull)
 /* A cancel request that has not got through to PostgreSQL after this: the network is dead. */
 #define CONN_CANCEL_SEND_MAX_US (3 * 1000000ull)
 /* No progress of a reset, or of a probe, for this: the connection is closed. */
@@ -58,6 +60,8 @@ struct conn_env {
     bool strings_known;             /* a session has told the next: */
     bool backslash_escapes;         /* sessions begin with standard_conforming_strings off */
     struct db_pool_stats *stats;
+    /* A pooler said that it has lost PostgreSQL, and no job has succeeded since; empty: not so. */
+    char trouble[128];
 };
 
 /* All get the owner that conn_open was given. */
@@ -193,8 +197,9 @@ void conn_abandon(struct conn *, struct db_job *);
 /* Is it quiet? Then it is asked for a sign of life. */
 void conn_probe(struct conn *);
 /* Why it is to be broken: it has not answered for too long what it should have. NULL: it is fine.
+ * awaited: other jobs wait for a connection.
  */
-const char *conn_overdue(const struct conn *, uint64_t now_us);
+const char *conn_overdue(const struct conn *, uint64_t now_us, bool awaited);
 void conn_stop_head(struct conn *); /* cancels if the job at the head is to be stopped */
 /* The head is a long one. True: no job stands behind it, nor will from now on. False: one does, so
  * the head is preempted. */

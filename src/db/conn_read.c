@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "util/xalloc.h"
@@ -78,8 +79,10 @@ static void note_session(struct conn *c, struct db_job *j)
         c->debts |= DEBT_ROLLBACK;
         j->attempt.left_transaction = !job_has_failed(j) && !j->spec.in_transaction;
     }
-    if (!job_has_failed(j))
+    if (!job_has_failed(j)) {
         j->attempt.fate = FATE_COMMITTED;
+        *c->env->trouble = '\0';
+    }
     /* PostgreSQL reports a change just before ReadyForQuery, behind the rows. */
     if (PQclientEncoding(c->pg) != c->utf8) {
         c->debts |= DEBT_RESET;
@@ -204,6 +207,7 @@ static void note_death(struct conn *c, struct db_job *j, const struct db_error *
 {
     if (!outcome_made_by_postgres(error)) {
         c->retire = true;
+        snprintf(c->env->trouble, sizeof c->env->trouble, "%s", error->message);
     } else if (outcome_ends_session(error)) {
         c->death = j ? DEATH_IN_JOB : DEATH_IN_OWN;
         c->death_job = j;

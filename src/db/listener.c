@@ -12,8 +12,9 @@
 #include "db/session.h"
 #include "util/xalloc.h"
 
-#define PROBE_US 15000000u       /* silence after which an empty query asks whether it lives */
-#define ANSWER_US 5000000u       /* longest wait for the answer to a probe or a batch ... */
+#define PROBE_US 5000000u        /* silence after which an empty query asks whether it lives */
+#define PROBE_ANSWER_US 3000000u /* longest wait for the answer to that */
+#define ANSWER_US 5000000u       /* longest wait for the answer to a batch ... */
 #define ANSWER_PER_ITEM_US 5000u /* ... and for each LISTEN in it: they search a list */
 #define BACKOFF_FIRST_US 100000u
 #define BACKOFF_LAST_US 10000000u
@@ -219,7 +220,7 @@ static void on_timer(void *arg)
     struct db_listener *l = arg;
     switch (l->state) {
     case LISTENER_WAITING: connect_now(l); break;
-    case LISTENER_IDLE: ask(l, LISTENER_PROBE, "", ANSWER_US); break;
+    case LISTENER_IDLE: ask(l, LISTENER_PROBE, "", PROBE_ANSWER_US); break;
     case LISTENER_SETUP:
     case LISTENER_PROBE:
     case LISTENER_BATCH: no_answer(l); break;

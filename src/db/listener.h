@@ -18,7 +18,7 @@ struct db_listener;
 struct db_listener_spec {
     const char *uri;
     uint64_t connect_timeout_us;
-    uint64_t probe_us; /* the empty query; 0: the default of 15 s */
+    uint64_t probe_us; /* the empty query; 0: the default of 5 s */
 };
 
 struct db_listener_ops {

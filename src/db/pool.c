@@ -455,7 +455,7 @@ static void maintain_conns(struct db_pool *p, uint64_t now)
         next = c->next;
         if (c->state != CONN_UP)
             continue;
-        const char *overdue = conn_overdue(c, now);
+        const char *overdue = conn_overdue(c, now, p->waiting.n > 0);
         if (overdue)
             conn_break(c, overdue);
         else if (conn_quiet(c) && expired(p, c, now))
@@ -480,11 +480,34 @@ static void end_idle(struct db_pool *p)
     p->state = POOL_NEW;
 }
 
+static bool on_check_result(void *arg, size_t i, const struct db_result *r)
+{
+    (void)arg, (void)i, (void)r;
+    return true;
+}
+
+static void on_check_done(void *arg, const struct db_outcome *o)
+{
+    (void)arg, (void)o; /* a success has cleared env.trouble */
+}
+
+/* Behind a pooler only a statement tells that PostgreSQL is back. */
+static void check_trouble(struct db_pool *p)
+{
+    static const struct db_stmt nothing = {.sql = "SELECT", .sql_len = 6};
+    static const struct db_ops ops = {.on_result = on_check_result, .on_done = on_check_done};
+    const struct db_job_spec spec = {
+        .stmts = &nothing, .n = 1, .travel = DB_SHARED, .timeout_us = 2 * 1000000};
+    if (*p->env.trouble && p->state == POOL_UP && !p->pools->draining)
+        pool_submit_first(p, &spec, &ops, NULL);
+}
+
 void pool_maintain(struct db_pool *p, uint64_t now)
 {
     maintain_conns(p, now);
     if (p->state == POOL_ENDED)
         return;
+    check_trouble(p);
     recheck_login(p, now);
     if (p->waiting.n)
         pool_pump_later(p);
@@ -521,5 +544,7 @@ bool db_pool_strings_known(const struct db_pool *p)
 bool db_pool_up(const struct db_pool *p, const char **reason)
 {
     *reason = p->state == POOL_DOWN ? p->failure.error.message : NULL;
-    return p->state == POOL_UP && (up_count(p) > 0 || p->n_connecting > 0);
+    if (p->state == POOL_UP && *p->env.trouble)
+        *reason = p->env.trouble;
+    return p->state == POOL_UP && !*p->env.trouble && (up_count(p) > 0 || p->n_connecting > 0);
 }

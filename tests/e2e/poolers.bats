@@ -12,7 +12,7 @@ bouncer() { # LISTEN SERVER
     cluster_as_ mkdir "$dir"
     printf '%s\n' '[databases]' "* = host=127.0.0.1 port=$2 user=postgres password=$CLUSTER_PASSWORD" '[pgbouncer]' \
         'listen_addr=127.0.0.1' "listen_port=$1" 'auth_type=any' 'pool_mode=transaction' 'unix_socket_dir=' \
-        'server_tls_sslmode=disable' 'server_login_retry=1' 'ignore_startup_parameters=extra_float_digits,options' \
+        'server_tls_sslmode=disable' 'server_login_retry=1' 'query_wait_timeout=2' 'ignore_startup_parameters=extra_float_digits,options' \
         "logfile=$dir/log" "pidfile=$dir/pid" | cluster_as_ sh -c "cat >'$dir/ini'"
     PATH=$PATH:/usr/sbin cluster_as_ pgbouncer "$dir/ini" >/dev/null 2>&1 3>&- 4>&- &
     poll_until 5 psql -h 127.0.0.1 -p "$1" -U postgres -Atqc 'select 1' postgres
@@ -130,4 +130,17 @@ spoilt() { # SERVER ACTION...
         req GET '/sql?query=select%20count(*)%20from%20t'
         [ "$status" = 200 ]
     done
+}
+
+@test "/ready says that PostgreSQL is away behind a pooler, and that it is back" {
+    [ -n "$(PATH=$PATH:/usr/sbin command -v pgbouncer)" ] || skip "pgbouncer is not installed"
+    server_use front
+    ready() { ADMIN=1 req GET /ready && [ "$status" = "$1" ]; }
+    poll_until 5 ready 200
+    cluster_halt
+    asked() { req POST /sql -d '{"query":"select 1"}' && [ "$status" != 200 ]; }
+    poll_until 15 asked
+    ready 503
+    cluster_restart
+    poll_until 25 ready 200
 }
