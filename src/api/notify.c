@@ -76,12 +76,26 @@ static bool check_payload(struct str body, struct err *err)
     return true;
 }
 
+/* None is known; "_" is what pages add against caches. */
+static bool check_query(struct str query, struct err *err)
+{
+    struct str part;
+    while (str_next(&query, '&', &part)) {
+        size_t n = str_find(part, '=', 0);
+        if (n > 0 && !str_eq((struct str){part.p, n}, STR("_")))
+            return err_set(err, 400, "PGH400", "there is no parameter \"%.*s\"",
+                           n > 80 ? 80 : (int)n, part.p);
+    }
+    return true;
+}
+
 static bool check(struct worker *w, struct http_req *req, const struct conf_database *d,
                   struct str *channel, struct err *err)
 {
     struct auth_identity who;
     struct str token = {NULL, 0};
-    return listen_channel_parse(req->arena, req->rest, channel, err) &&
+    return check_query(req->query, err) &&
+           listen_channel_parse(req->arena, req->rest, channel, err) &&
            channel_identity(w, req, CHANNEL_NOTIFY, &token, &who, err) &&
            channel_allowed(w, d, CHANNEL_NOTIFY, &who, *channel, err) &&
            check_payload(req->body, err);

@@ -114,29 +114,56 @@ static bool read_format(struct parsing *p, struct str value, struct err *err)
     return true;
 }
 
-/* Parameters of other names are left alone: pages add them against caches. */
+enum parameter { CHANNEL, BUFFER, LAST_ID, FORMAT, TOKEN, IGNORED };
+
+/* Last-Event-ID has a name of its own in each client that cannot send the header: ours, those of
+ * event-source-polyfill and better-sse, of Mercure, of PHP libraries, of Remy Sharp's polyfill
+ * (which adds evs_preamble, too). "_" is what pages add against caches. */
+static const struct {
+    struct str name;
+    enum parameter what;
+} parameters[] = {
+    {{"channel", 7}, CHANNEL},
+    {{"max_buffer_size", 15}, BUFFER},
+    {{"format", 6}, FORMAT},
+    {{"access_token", 12}, TOKEN},
+    {{"last_event_id", 13}, LAST_ID},
+    {{"lastEventId", 11}, LAST_ID},
+    {{"lastEventID", 11}, LAST_ID},
+    {{"Last-Event-ID", 13}, LAST_ID},
+    {{"evs_last_event_id", 17}, LAST_ID},
+    {{"evs_preamble", 12}, IGNORED},
+    {{"_", 1}, IGNORED},
+};
+
+static bool unknown_parameter(struct str name, struct err *err)
+{
+    err_set(err, 400, CODE, "there is no parameter \"%.*s\"",
+            name.n > SHOWN_MAX ? SHOWN_MAX : (int)name.n, name.p);
+    err->hint = "channel, format, max_buffer_size, last_event_id, access_token";
+    return false;
+}
+
 static bool read_parameter(struct parsing *p, struct str name, struct str raw, struct err *err)
 {
-    static const struct str known[] = {{"channel", 7},
-                                       {"max_buffer_size", 15},
-                                       {"last_event_id", 13},
-                                       {"format", 6},
-                                       {"access_token", 12}};
+    const size_t n = sizeof parameters / sizeof *parameters;
     size_t i = 0;
     struct str value;
-    while (i < 5 && !str_eq(name, known[i]))
+    while (i < n && !str_eq(name, parameters[i].name))
         i++;
-    if (i == 5)
-        return true;
-    if (!decode(p->arena, raw, true, known[i].p, &value, err))
+    if (i == n)
+        return name.n == 0 || unknown_parameter(name, err);
+    if (!decode(p->arena, raw, true, parameters[i].name.p, &value, err))
         return false;
-    switch (i) {
-    case 0: return check_channel(value, err) && add_channel(p, value, err);
-    case 1: return read_buffer(p, value, err);
-    case 2: p->out->last_id = value; return once(&p->has_id, known[i].p, err);
-    case 3: return read_format(p, value, err);
-    default: p->out->token = value; return true;
+    switch (parameters[i].what) {
+    case CHANNEL: return check_channel(value, err) && add_channel(p, value, err);
+    case BUFFER: return read_buffer(p, value, err);
+    case LAST_ID: p->out->last_id = value; return once(&p->has_id, "last_event_id", err);
+    case FORMAT: return read_format(p, value, err);
+    case TOKEN: p->out->token = value; return true;
+    case IGNORED: break;
     }
+    return true;
 }
 
 static bool read_query(struct parsing *p, struct str query, struct err *err)

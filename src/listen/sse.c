@@ -96,6 +96,23 @@ static void json_control(struct buf *out, unsigned char c)
 
 #define REPLACEMENT "\xef\xbf\xbd"
 
+/* What ends a line for some clients (httpx-sse and sseclient split as Python's splitlines does),
+ * though for no EventSource: U+0085, U+2028 and U+2029 are escaped. NULL: another character. */
+static const char *line_escape(struct str c)
+{
+    if (str_eq(c, STR("\xc2\x85")))
+        return "\\u0085";
+    if (str_eq(c, STR("\xe2\x80\xa8")))
+        return "\\u2028";
+    return str_eq(c, STR("\xe2\x80\xa9")) ? "\\u2029" : NULL;
+}
+
+static void json_character(struct buf *out, struct str c)
+{
+    const char *escape = line_escape(c);
+    buf_adds(out, escape ? str_of(escape) : c);
+}
+
 static void json_inside(struct buf *out, struct str s)
 {
     while (s.n > 0) {
@@ -106,7 +123,7 @@ static void json_inside(struct buf *out, struct str s)
         } else if (n == 0) {
             n = character(s);
             if (n > 0)
-                buf_add(out, s.p, n);
+                json_character(out, (struct str){s.p, n});
             else
                 BUF_LIT(out, REPLACEMENT);
             n += n == 0;
@@ -168,6 +185,17 @@ static void raw_name(struct buf *out, struct str name)
     }
 }
 
+/* The character of a \u escape of ours, in UTF-8. */
+static void add_escaped(struct buf *out, unsigned v)
+{
+    if (v == 0x85)
+        BUF_LIT(out, "\xc2\x85");
+    else if (v > 0xff)
+        buf_adds(out, v == 0x2028 ? STR("\xe2\x80\xa8") : STR("\xe2\x80\xa9"));
+    else
+        buf_char(out, (char)v);
+}
+
 static unsigned json_hex(struct str s)
 {
     unsigned v = 0;
@@ -176,11 +204,12 @@ static unsigned json_hex(struct str s)
     return v;
 }
 
-/* Reads one character of what json_inside wrote; returns how many bytes it took there. */
-static size_t unescape(struct str s, char *out)
+/* Reads one byte, or one escaped character, of what json_inside wrote; returns how many bytes it
+ * took there. */
+static size_t unescape(struct str s, unsigned *out)
 {
     if (s.p[0] != '\\') {
-        *out = s.p[0];
+        *out = (unsigned char)s.p[0];
         return 1;
     }
     assert(s.n >= 2);
@@ -192,9 +221,9 @@ static size_t unescape(struct str s, char *out)
     case 'f': *out = '\f'; return 2;
     case 'u':
         assert(s.n >= 6);
-        *out = (char)json_hex((struct str){s.p + 2, 4});
+        *out = json_hex((struct str){s.p + 2, 4});
         return 6;
-    default: *out = s.p[1]; return 2;
+    default: *out = (unsigned char)s.p[1]; return 2;
     }
 }
 
@@ -204,12 +233,15 @@ static void raw_data(struct buf *out, struct str escaped)
     bool after_cr = false;
     BUF_LIT(out, "data: ");
     while (escaped.n > 0) {
-        char c;
-        escaped = str_from(escaped, unescape(escaped, &c));
+        unsigned c;
+        size_t n = unescape(escaped, &c);
+        escaped = str_from(escaped, n);
         if (c == '\r' || (c == '\n' && !after_cr))
             BUF_LIT(out, "\ndata: ");
+        else if (n == 6)
+            add_escaped(out, c);
         else if (c != '\n')
-            buf_char(out, c);
+            buf_char(out, (char)c);
         after_cr = c == '\r';
     }
     buf_char(out, '\n');

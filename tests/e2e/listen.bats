@@ -106,6 +106,20 @@ token() {
     done
 }
 
+@test "parameters that do not exist are named; Last-Event-ID goes by every name that clients have" {
+    local name
+    req GET '/listen/orders?max_bufer_size=5'
+    [ "$status" = 400 ]
+    assert_json '.message == "there is no parameter \"max_bufer_size\""'
+    req POST '/notify/orders?payload=x' -d x
+    [ "$status" = 400 ]
+    assert_json '.message == "there is no parameter \"payload\""'
+    for name in last_event_id lastEventId lastEventID Last-Event-ID evs_last_event_id; do
+        stream 0.5 "/listen/orders?$name=nonsense&_=17"
+        grep -q '"reason":"unknown id"' <<<"$body" || fail "$name: $status $body"
+    done
+}
+
 @test "a Last-Event-ID of 16 KB does no harm" {
     stream 0.5 /listen/orders -H "Last-Event-ID: $(printf 'x%.0s' {1..16384})"
     [[ $status = 200 || $status = 431 ]] || fail "$status"

@@ -46,6 +46,9 @@ static void json_events(void **state)
     json_is(STR("a\ndata: x"), STR("\x01\x1f\x7f\t\b\f"),
             JSON("a\\ndata: x", "\\u0001\\u001f\x7f\\t\\b\\f"));
     json_is(STR("grün"), STR("€𝄞"), JSON("grün", "€𝄞"));
+    /* line ends for clients that split as Python does */
+    json_is(STR("a\u2028"), STR("1\u20282\u20293\xc2\x85 4"),
+            JSON("a\\u2028", "1\\u20282\\u20293\\u0085 4"));
 }
 
 static void broken_utf8_is_replaced(void **state)
@@ -66,6 +69,8 @@ static void raw_events(void **state)
     raw_is(STR("a"), STR("\n"), HEAD "event: a\ndata: \ndata: \n\n");
     raw_is(STR("a"), STR("\n\r"), HEAD "event: a\ndata: \ndata: \ndata: \n\n");
     raw_is(STR("a"), STR("\r\n\r\n"), HEAD "event: a\ndata: \ndata: \ndata: \n\n");
+    raw_is(STR("a"), STR("\u2028\u2029\xc2\x85Å\x0b"),
+           HEAD "event: a\ndata: \u2028\u2029\xc2\x85Å\x0b\n\n");
     raw_is(STR("a\r\nb%"), STR("\"\\\t\x01€"), HEAD "event: a%0D%0Ab%25\ndata: \"\\\t\x01€\n\n");
 }
 
