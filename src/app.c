@@ -198,18 +198,18 @@ static bool start_threads(struct app *app)
 static void say_address(const char *what, const char *host, unsigned port)
 {
     bool colon = strchr(host, ':') != NULL;
-    log_info("%s on http://%s%s%s:%u", what, colon ? "[" : "", host, colon ? "]" : "", port);
+    log_always("%s on http://%s%s%s:%u", what, colon ? "[" : "", host, colon ? "]" : "", port);
 }
 
 static void say_where(const struct app *app)
 {
     const struct conf *c = app->conf;
     if (c->server_unix_socket)
-        log_info("listening on unix socket %s", c->server_unix_socket);
+        log_always("listening on unix socket %s", c->server_unix_socket);
     else
         say_address("listening", c->server_host, app->port);
     if (c->admin_server_unix_socket)
-        log_info("admin server on unix socket %s", c->admin_server_unix_socket);
+        log_always("admin server on unix socket %s", c->admin_server_unix_socket);
     else if (app->admin_fd >= 0)
         say_address("admin server", c->admin_server_host, app->admin_port);
 }

@@ -158,7 +158,7 @@ static void on_conn_failed(void *owner, struct conn *c, const struct db_error *w
                     pool_is_refusal(&kept.error) ? POOL_BACKOFF_REFUSED_US : POOL_BACKOFF_AWAY_US);
         if (up_count(p) == 0 && p->n_connecting == 0) {
             if (p->state != POOL_DOWN)
-                log_warn("database %s is away: %s", shown(p), kept.error.message);
+                log_error("database %s is away: %s", shown(p), kept.error.message);
             p->state = POOL_DOWN;
             db_failure_copy(&p->failure, &kept.error);
             pool_fail_waiting(p, &kept.error, pool_is_refusal(&kept.error));

@@ -217,6 +217,10 @@ bool catalog_table_missing(struct arena *, const struct catalog *, struct str sc
                            struct str name, struct err *);
 /* 400 PGRST204. Always false. */
 bool catalog_column_missing(const struct catalog_table *, struct str column, struct err *);
+/* A name that is the beginning of JSON: curl -d sends a form when no Content-Type is given. */
+bool catalog_looks_json(struct str name);
+#define CATALOG_HINT_JSON                                                                          \
+    "The body was read as a form. If it is JSON, say so: Content-Type: application/json"
 
 /* The name most alike, by trigrams, at or above least (0 to 1); p == NULL: none. */
 struct str catalog_closest(struct str name, const struct str *among, size_t n, double least,

@@ -138,6 +138,10 @@ bool catalog_table_missing(struct arena *arena, const struct catalog *c, struct 
     size_t n = catalog_tables(c, schema, &tables);
     err_set(err, 404, "PGRST205", "Could not find the table '%.*s.%.*s' in the schema cache",
             STR_ARG(schema), STR_ARG(name));
+    if (n == 0)
+        err->hint =
+            arena_printf(arena, "No table or view is known in the schema '%.*s': does it exist?",
+                         STR_ARG(schema));
     if (n > FUZZY_TABLES_MAX)
         return false;
     for (size_t i = 0; i < n; i++)
@@ -151,7 +155,14 @@ bool catalog_table_missing(struct arena *arena, const struct catalog *c, struct 
 
 bool catalog_column_missing(const struct catalog_table *t, struct str column, struct err *err)
 {
-    return err_set(err, 400, "PGRST204",
-                   "Could not find the '%.*s' column of '%.*s' in the schema cache",
-                   STR_ARG(column), STR_ARG(t->name));
+    err_set(err, 400, "PGRST204", "Could not find the '%.*s' column of '%.*s' in the schema cache",
+            STR_ARG(column), STR_ARG(t->name));
+    if (catalog_looks_json(column))
+        err->hint = CATALOG_HINT_JSON;
+    return false;
+}
+
+bool catalog_looks_json(struct str name)
+{
+    return name.n && (name.p[0] == '{' || name.p[0] == '[');
 }

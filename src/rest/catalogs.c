@@ -166,6 +166,21 @@ static void publish(struct slot *s, struct catalog *catalog)
         let_leave(c, old);
 }
 
+/* A schema that is misspelled has nothing in it, either. */
+static void say_empty(const struct catalog *catalog, const struct conf_database *db)
+{
+    const struct catalog_table *const *tables;
+    const struct catalog_routine *const *routines;
+    for (size_t i = 0; db && i < db->db_schemas.n; i++) {
+        struct str schema = str_of(db->db_schemas.v[i]);
+        if (catalog_tables(catalog, schema, &tables) + catalog_routines(catalog, schema, &routines))
+            continue;
+        log_warn("db-schemas: no table, view or function is found in the schema \"%s\": does it "
+                 "exist?",
+                 db->db_schemas.v[i]);
+    }
+}
+
 static void loaded(void *arg, struct catalog *catalog, const struct err *err)
 {
     struct slot *s = arg;
@@ -176,6 +191,7 @@ static void loaded(void *arg, struct catalog *catalog, const struct err *err)
         log_info("catalog loaded: %zu relations, %zu relationships, %zu functions, %zu kB, %llu ms",
                  i.tables, i.relationships, i.routines, i.bytes / 1024,
                  (unsigned long long)(i.load_us / 1000));
+        say_empty(catalog, conf_database(c->conf, str_of(s->name)));
         s->retry_us = RETRY_FIRST_US;
     } else {
         log_error("the catalog could not be loaded, trying again in %llu s: %s",

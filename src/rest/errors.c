@@ -173,6 +173,19 @@ static struct str kept(struct arena *arena, const char *text)
     return text ? arena_str(arena, str_of(text)) : (struct str){0};
 }
 
+/* What the first requests to a new database fail by, and PostgreSQL cannot know of. */
+static struct str hint_for_newcomers(const struct db_error *e, bool anonymous)
+{
+    const char *code = e->code ? e->code : "", *message = e->message ? e->message : "";
+    if (strcmp(code, "42501") == 0 && strncmp(message, "permission denied to set role", 29) == 0)
+        return STR("GRANT this role TO the login of db-uri.");
+    if (anonymous && strcmp(code, "22023") == 0 && strncmp(message, "role \"", 6) == 0)
+        return STR(
+            "db-anon-role names this role: CREATE ROLE it (NOLOGIN) and GRANT it TO the login "
+            "of db-uri.");
+    return (struct str){NULL, 0};
+}
+
 struct rest_problem rest_problem_of_outcome(struct arena *arena, const struct db_outcome *o,
                                             bool anonymous, bool checked)
 {
@@ -188,6 +201,8 @@ struct rest_problem rest_problem_of_outcome(struct arena *arena, const struct db
     p.message = kept(arena, e->message ? e->message : "");
     p.details = kept(arena, e->detail);
     p.hint = kept(arena, e->hint);
+    if (!p.hint.p)
+        p.hint = hint_for_newcomers(e, anonymous);
     p.status = o->end == DB_UNKNOWN ? 500 : db_sqlstate_status(e->code, e->message, anonymous);
     if (o->end != DB_UNKNOWN && p.status == 503)
         p.retry_after = o->retry_after_s ? o->retry_after_s : 1;

@@ -211,7 +211,9 @@ static bool missing(struct arena *arena, const struct rest_call_spec *spec,
         "Searched for the function %.*s.%.*s%s%s, but no matches were found in the schema cache.",
         STR_ARG(r->schema), STR_ARG(r->name), looked,
         json ? " or with a single unnamed json/jsonb parameter" : "");
-    if (!raw)
+    if (names.n && catalog_looks_json(names.v[0]))
+        err->hint = CATALOG_HINT_JSON;
+    else if (!raw)
         err->hint = missing_hint(arena, spec, first, names);
     return false;
 }

@@ -240,18 +240,31 @@ void log_raw(struct str line)
     buf_fini(&out);
 }
 
-void log_line(enum log_level level, const char *fmt, ...)
+static void log_va(enum log_level level, const char *fmt, va_list args)
 {
-    if (level > log_get_level())
-        return;
     struct buf line;
     char text[LOG_VALUE_MAX + 1];
-    va_list args;
-    va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
     buf_init(&line, BUF_NO_CEILING);
     say(&line, level, str_of(text));
     log_raw(buf_str(&line));
     buf_fini(&line);
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+    va_list args;
+    if (level > log_get_level())
+        return;
+    va_start(args, fmt);
+    log_va(level, fmt, args);
+    va_end(args);
+}
+
+void log_always(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    log_va(LOG_INFO, fmt, args);
+    va_end(args);
 }

@@ -19,6 +19,9 @@ void log_set_format(enum log_format);
 
 /* A whole line; the message is printf-formatted and quoted as one value. Any thread. */
 void log_line(enum log_level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* As level info, whatever log-level is: where it listens, which everybody who starts it wants to
+ * see. */
+void log_always(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 #define log_crit(...) log_line(LOG_CRIT, __VA_ARGS__)
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)

@@ -12,6 +12,15 @@ teardown_file() {
     e2e_stop
 }
 
+# A test's own server does not outlive it, also when the test fails.
+teardown() {
+    [ -z "${OWN_SERVER:-}" ] || SERVER_NAME=own server_stop
+}
+own_server() {
+    OWN_SERVER=1
+    SERVER_NAME=own server_start --db-uri "$(cluster_uri demo demo demo)" "$@"
+}
+
 console() {
     [ -n "$(command -v chromium chromium-browser google-chrome)" ] || skip "no Chromium"
     timeout -k 5 200 node tests/clients/console.mjs "$@"
@@ -30,9 +39,8 @@ console() {
 @test "axe-core finds nothing, nothing is wider than 360 px" { console accessible; }
 
 @test "a server with its defaults: what it does not allow is shown with the setting" {
-    SERVER_NAME=closed server_start --db-uri "$(cluster_uri demo demo demo)" --db-schemas api --admin-token 'an admin token'
+    own_server --db-schemas api --admin-token 'an admin token'
     console closed
-    server_stop
 }
 
 @test "the page: strict policy, no inline script or style, under 200 KB, asked for again by its ETag" {
@@ -64,7 +72,7 @@ console() {
     [ "$status" = 403 ]
     req GET /console/metrics -H 'Host: evil.example'
     [ "$status" = 421 ]
-    SERVER_NAME=closed server_start --db-uri "$(cluster_uri demo demo demo)" --admin-token 'an admin token'
+    own_server --admin-token 'an admin token'
     req GET /console/metrics
     [ "$status" = 401 ]
     assert_json '.hint | test("admin-token")'
@@ -73,11 +81,10 @@ console() {
     req GET /console/ready -H 'Authorization: Bearer an admin token'
     [ "$status" = 200 ]
     [ "$body" = ready ]
-    server_stop
 }
 
 @test "console = off: there is no page" {
-    SERVER_NAME=off server_start --db-uri "$(cluster_uri demo demo demo)" --console off --sql-access open
+    own_server --console off --sql-access open
     req GET / -H 'Accept: text/html'
     [ "$(header content-type)" = 'application/json; charset=utf-8' ]
     for path in app.js config.json metrics ready; do
@@ -85,5 +92,4 @@ console() {
         [ "$status" = 404 ]
         assert_json '.hint == "console = on"'
     done
-    server_stop
 }
