@@ -11,9 +11,12 @@
 #include "http/priv.h"
 #include "util/xalloc.h"
 
-#define LINGER_MAX 256                  /* sockets; more are closed at once */
-#define LINGER_US 5000000               /* how long a client may take to read and stop sending */
-#define LINGER_DRAIN (16 * 1024 * 1024) /* bytes read and dropped at most */
+#define LINGER_MAX 256          /* sockets; more are closed at once */
+#define LINGER_US 5000000       /* a client that sends nothing more has this to read */
+#define LINGER_MOST_US 30000000 /* and one that goes on sending this */
+#define LINGER_DRAIN                                                                               \
+    (512 * 1024 * 1024) /* bytes read and dropped at most: node's fetch gives EPIPE                \
+                           instead of the answer when its body is cut off */
 
 struct lingerer {
     struct http_server *server;
@@ -21,7 +24,7 @@ struct lingerer {
     struct lingerer *next, *prev;
     struct buf out;
     size_t sent, drained;
-    uint64_t deadline_us;
+    uint64_t deadline_us, most_us;
     int fd;
 };
 
@@ -67,6 +70,9 @@ static bool linger_drain(struct lingerer *l)
         if (n == 0 || l->drained > LINGER_DRAIN)
             return false;
     }
+    l->deadline_us = loop_now_us(l->server->loop) + LINGER_US;
+    if (l->deadline_us > l->most_us)
+        l->deadline_us = l->most_us;
     return true;
 }
 
@@ -101,6 +107,7 @@ void linger_start(struct http_server *s, int fd, struct buf *answer)
     struct lingerer *l = xcalloc(1, sizeof *l);
     *l = (struct lingerer){.server = s, .fd = fd, .out = *answer, .next = s->lingering};
     l->deadline_us = loop_now_us(s->loop) + LINGER_US;
+    l->most_us = loop_now_us(s->loop) + LINGER_MOST_US;
     *answer = (struct buf){.ceiling = answer->ceiling};
     if (s->lingering)
         s->lingering->prev = l;

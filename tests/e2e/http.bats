@@ -272,6 +272,25 @@ PY
     server_stop
 }
 
+@test "a body that is too large, of any size, is answered 413, not a broken connection" {
+    python3 - "$SERVER_PORT" <<'PY'
+import socket, sys
+for mb in (17, 60):
+    s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+    s.settimeout(20)
+    s.sendall(f'POST /sql HTTP/1.1\r\nHost: localhost\r\nContent-Length: {mb << 20}\r\n\r\n'.encode())
+    for _ in range(mb):
+        s.sendall(bytes(1 << 20))  # EPIPE or ECONNRESET where the server stops reading
+    answer = b''
+    while True:
+        piece = s.recv(65536)
+        if not piece:
+            break
+        answer += piece
+    assert answer.startswith(b'HTTP/1.1 413 '), answer[:100]
+PY
+}
+
 @test "a port in use is named" {
     run -1 "build/${MODE:-release}/pghttpd" --server-port "$SERVER_PORT" --admin-server-port off --db-uri "$CLUSTER_URI"
     [[ "$output" == *"$SERVER_PORT"* ]]
