@@ -19,7 +19,8 @@ function open(name, focus) {
     $(b.getAttribute('aria-controls')).hidden = !chosen;
     if (chosen && focus) b.focus();
   }
-  if (location.hash.slice(1).split('/')[0] !== name) location.hash = name;
+  // back to the table that was open
+  if (location.hash.slice(1).split('/')[0] !== name) location.hash = tabs[name].place?.() || name;
   document.title = buttons.find(b => b.id === 'tab-' + name).textContent + ' – pghttpd';
   status('');
   tabs[name].show();

@@ -314,6 +314,8 @@ function openFunction(name) {
   $('browse-request').replaceChildren();
 }
 
+export const place = () => view && 'browse/' + encodePath(view.name);
+
 export async function show() {
   if (!await describe()) return;
   const name = decodeURIComponent(location.hash.split('/').slice(1).join('/'));

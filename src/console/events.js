@@ -1,11 +1,12 @@
 // The Events tab: channels as they are notified, with what was lost; NOTIFY.
-import { config, notify, stream } from './api.js';
+import { base, config, notify, stream } from './api.js';
 import { $, copy, h, plural, problem, status, stored, svg } from './dom.js';
 
 const KEPT = 1000, SECONDS = 60;
 let stop = null, seen = [], waiting = [], paused = false, counts = new Array(SECONDS).fill(0), total = 0, lost = 0;
 
 const channels = () => $('channels').value.split(/[\s,]+/).filter(Boolean);
+const query = () => channels().map(c => 'channel=' + encodeURIComponent(c)).join('&');
 const wanted = e => {
   const text = $('event-filter').value.toLowerCase();
   return !text || e.mark || (e.channel + ' ' + e.payload).toLowerCase().includes(text);
@@ -111,7 +112,7 @@ function toggle(e) {
   $('event-problem').replaceChildren();
   $('event-state').dataset.was = '';
   $('listen').textContent = 'Stop';
-  stop = stream('listen?' + channels().map(c => 'channel=' + encodeURIComponent(c)).join('&'), { state, event: got });
+  stop = stream('listen?' + query(), { state, event: got });
 }
 
 function pause() {
@@ -120,6 +121,28 @@ function pause() {
   $('pause').setAttribute('aria-pressed', paused);
   if (paused) return;
   for (const e of waiting.splice(0)) put(e);
+}
+
+// What a page, or curl, would write to hear the same.
+function sample() {
+  const url = new URL(base + 'listen?' + query(), location.href).href;
+  return `// in a page: ${config.listen === 'jwt' ? 'EventSource sends no headers: the token comes by a cookie (listen-cookie) or ?access_token= (listen-query-token)' : 'another origin needs server-cors-allowed-origins'}
+const events = new EventSource(${JSON.stringify(url)})
+events.onmessage = e => console.log(JSON.parse(e.data))   // {"channel":"...","payload":"...","pid":4711}
+events.addEventListener('gap', reload)                     // PostgreSQL was away: read your tables again
+events.addEventListener('overflow', reload)                // this page was too slow
+
+# with curl
+curl -N${config.listen === 'jwt' ? ' -H "Authorization: Bearer $TOKEN"' : ''} '${url}'
+
+-- in the database: who changes the table tells the channel
+create function tell() returns trigger language plpgsql as $$
+begin
+    perform pg_notify('${(channels()[0] || 'orders').replaceAll("'", "''")}', json_build_object('op', lower(tg_op), 'id', new.id)::text);
+    return null;
+end $$;
+create trigger tell after insert or update on ${/^[a-z_][a-z0-9_]*$/.test(channels()[0]) ? channels()[0] : 'orders'} for each row execute function tell();
+`;
 }
 
 async function send(e) {
@@ -146,6 +169,9 @@ export function start() {
     redraw();
   };
   $('event-filter').oninput = redraw;
+  const code = $('event-code');
+  code.ontoggle = $('channels').oninput = () => { code.querySelector('pre').textContent = sample(); };
+  code.querySelector('button').onclick = () => copy(sample(), 'the example');
   document.addEventListener('auth', () => stop && end('stopped: signed in anew'));
   setInterval(() => {
     if (!$('panel-events').hidden) figures();

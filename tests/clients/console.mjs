@@ -203,6 +203,10 @@ const parts = {
             assert.match(await clipboard(page), want);
             assert.ok(!(await clipboard(page)).includes('eyJ'), 'the token is named, not shown');
         }
+        // Another tab and back: the same table is open.
+        await page.click('#tab-sql');
+        await page.click('#tab-browse');
+        assert.equal(await page.locator('#browse-main h2').textContent(), 'orders');
         // A row is added, changed, deleted.
         await page.click('#browse-list a:text-is("categories")');
         await page.waitForFunction(() => document.querySelector('#browse-main h2').textContent === 'categories' && document.querySelector('#rows tbody tr'));
@@ -293,6 +297,9 @@ const parts = {
         assert.ok(!/while paused/.test(await log()));
         await page.click('#pause');
         await page.waitForFunction(() => /while paused/.test(document.querySelector('#event-log').textContent));
+        await page.click('#event-code summary');
+        await page.waitForFunction(() => /new EventSource\("http.*listen\?channel=orders&channel=stock"\)[\s\S]*curl -N[\s\S]*create trigger/.test(document.querySelector('#event-code pre').textContent));
+        await page.click('#event-code summary');
         // PostgreSQL goes away and comes back: a gap is marked, then events come again.
         await cluster('cluster_restart');
         await page.waitForFunction(() => document.querySelector('#event-log .gap'), null, { timeout: 30000 });
@@ -422,6 +429,7 @@ const parts = {
             await psql("insert into api.orders (customer_id) values (3)");
             await page.waitForSelector('#event-log li');
             await page.click('#event-log summary');
+            await page.click('#event-code summary');
             await fine('Events');
             await page.click('#tab-server');
             await page.waitForSelector('#charts polyline');
