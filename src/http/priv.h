@@ -98,6 +98,7 @@ struct request {
     bool chunked, expects_continue;
     bool no_discard;    /* where the request ends cannot be known, or is too far away */
     bool counted;       /* in in_flight */
+    bool asked;         /* its client sent a FIN, and was asked whether it still reads */
     bool forwarded;     /* the address comes from X-Forwarded-For */
     struct err *failed; /* found before run; answered when the body was thrown away */
     uint64_t content_length, body_in; /* wire bytes announced and come */

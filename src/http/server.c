@@ -10,13 +10,14 @@
  *
  * A client that leaves while its request waits is seen by a second epoll descriptor that watches
  * every connection for RDHUP alone, edge triggered, entered once: no system calls per request. A
- * reset counts at once; a FIN may be a half-close by somebody who still reads, and counts after
- * GRACE_US. */
+ * reset counts at once. A FIN may be a half-close by somebody who still reads (nc -N, HTTP/1.0
+ * tools): after GRACE_US peer_ask makes the client's kernel say which it was. */
 #include "http/server.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -27,7 +28,8 @@
 #include "util/log.h"
 #include "util/xalloc.h"
 
-#define GRACE_US 1000000      /* between a FIN and giving up on who sent it */
+#define GRACE_US 1000000      /* between a FIN and asking whether its sender still reads */
+#define ASK_IDLE_S 15         /* keepalive of a connection whose client sent its FIN */
 #define DRAIN_HEAD_US 1000000 /* what is left for half-sent heads once the server ends */
 #define TICK_US 1000000       /* timeouts are looked at this often */
 #define ACCEPTS_A_TURN 64     /* then others get their turn */
@@ -202,6 +204,25 @@ void peer_watch_gone(struct peer *p)
         loop_timer_set(&s->grace_timer, GRACE_US);
 }
 
+/* The kernel of a client that closed answers any byte with a reset, which on_gone_ready sees; one
+ * that only stopped sending passes over an interim answer (RFC 9110, section 15.2). HTTP/1.0 has
+ * none of these, and in the middle of an answer there is no place for one: there keepalive, or the
+ * next write, finds out. */
+static void peer_ask(struct peer *p)
+{
+    static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct request *q = p->req;
+    if (q->asked || p->unix_socket) /* a unix socket that is closed says HUP by itself */
+        return;
+    q->asked = true;
+    setsockopt(p->fd, IPPROTO_TCP, TCP_KEEPIDLE, &(int){ASK_IDLE_S}, sizeof(int));
+    if (q->state != REQ_RUNNING || !q->body_done || q->pub.http10)
+        return;
+    if (send(p->fd, interim, sizeof interim - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+        errno != EAGAIN)
+        request_gone(q);
+}
+
 static void on_grace(void *arg)
 {
     struct http_server *s = arg;
@@ -210,7 +231,7 @@ static void on_grace(void *arg)
     while ((p = s->grace_first) && p->grace_us <= now) {
         peer_grace_end(p);
         if (p->req && p->req->suspended)
-            request_gone(p->req);
+            peer_ask(p);
         else
             peer_show_fin(p);
     }

@@ -234,6 +234,24 @@ teardown_file() {
     poll_until 4 running 0
 }
 
+@test "a client that sends no more, but reads, gets its answer however long it takes" {
+    python3 - "$SERVER_PORT" <<'PY'
+import socket, sys
+for version in ('1.0', '1.1'):
+    s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+    s.settimeout(20)
+    s.sendall(f'GET /sql?query=select+7+as+n+from+pg_sleep(3) HTTP/{version}\r\nHost: localhost\r\n\r\n'.encode())
+    s.shutdown(socket.SHUT_WR)
+    answer = b''
+    while True:
+        piece = s.recv(65536)
+        if not piece:
+            break
+        answer += piece
+    assert b'HTTP/1.1 200 ' in answer and b'"rows":[{"n":7}]' in answer, (version, answer)
+PY
+}
+
 @test "half a request and none at all cost nobody anything" {
     exec 7<>"/dev/tcp/127.0.0.1/$SERVER_PORT"
     printf 'POST /sql HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"query' >&7
