@@ -134,6 +134,7 @@ class Chaos:
     def __init__(self, args, variant, violations):
         self.args, self.variant, self.violations = args, variant, violations
         self.setup = Setup(args, variant, violations)
+        self.later = {}  # tag: what GET /sql/outcome said
         self.count, self.recoveries = collections.Counter(), collections.defaultdict(list)
 
     async def run(self, seconds):
@@ -258,6 +259,7 @@ class Chaos:
         await self.last_events()
         await self.leaks(before)
         await self.metrics_add_up()
+        await self.ask_doubts()
 
     async def last_events(self):
         """All streams stand and have what was published."""
@@ -323,6 +325,20 @@ class Chaos:
             if not 0 <= more <= life.lost[route]:
                 self.violations.add("metrics", f"{route} {status}: {n} answers, {counted[route, status]} counted, {life.lost[route]} clients left")
 
+    async def ask_doubts(self):
+        """What is said later of writes whose outcome was unknown; compare() knows what is so."""
+        for doubt in self.run_.doubts:
+            if doubt.in_time and self.args.commit_lookup == "all":
+                self.violations.add("unknown", f"{doubt.tag} {doubt.path}, during {doubt.fault}")
+            if doubt.name and doubt.client.who in ("app1", "app2"):
+                self.later[doubt.tag] = await doubt.ask()
+                doubt.client.http.close()
+
+    def compare_doubts(self, found):
+        for tag, outcome in self.later.items():
+            if {"committed": False, "aborted": True, "unknown": None}.get(outcome, "?") not in (tag not in found, None):
+                self.violations.add("unknown", f"{tag}: asked later it is {outcome}, and it is {'' if tag in found else 'not '}there")
+
     async def compare(self):
         text = await self.site.node.sql(
             "select tag || ' ' || count(*) from (select tag from writes union all select tag from notes) w group by tag", 120
@@ -331,6 +347,7 @@ class Chaos:
         model = self.run_.model
         model.compare(found)
         model.compare_events(found)
+        self.compare_doubts(found)
         total = await self.site.node.sql("select sum(balance) from accounts")
         if total != "20000":
             self.violations.add("sum", f"the sum of accounts is {total}")

@@ -32,12 +32,23 @@ class Site:
         return next(n for n in self.nodes if n is not self.node)
 
     @contextlib.contextmanager
-    def away(self):
-        self.away_since = time.monotonic()
+    def unreachable(self):
+        """A commit cannot be looked up meanwhile."""
+        began = time.monotonic()
         try:
             yield
         finally:
-            self.away_since = None
+            self.run.unreachable.append((began, time.monotonic()))
+
+    @contextlib.contextmanager
+    def away(self):
+        """Nor does pghttpd have a connection: /ready must say so."""
+        with self.unreachable():
+            self.away_since = time.monotonic()
+            try:
+                yield
+            finally:
+                self.away_since = None
 
     async def pids(self, where="true"):
         """Backends of the load."""
@@ -71,10 +82,11 @@ async def cancel_active(site, _):
 async def restart(site, r, how):
     """Down for up to three seconds. pgbouncer keeps its clients meanwhile: pghttpd cannot see it then."""
     node = site.node
-    with site.away() if not site.bouncer else contextlib.nullcontext():
+    with site.unreachable(), site.away() if not site.bouncer else contextlib.nullcontext():
         await node.end(how)
         await asyncio.sleep(r.uniform(0.2, 3))
-    await node.start()
+        site.away_since = None  # from here on it may be back
+        await node.start()
 
 
 async def restart_fast(site, r):
@@ -91,8 +103,9 @@ async def crash(site, r):
     if pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(r.choice(pids), signal.SIGKILL)
-        await asyncio.sleep(0.5)
-        await reachable(site)
+        with site.unreachable():
+            await asyncio.sleep(0.5)
+            await reachable(site)
 
 
 async def reachable(site):
@@ -129,13 +142,13 @@ async def freeze_some(site, r):
 
 async def freeze_all(site, r):
     """No backend runs and none can be made."""
-    with frozen([site.node.process.pid, *await site.pids()]):
+    with site.unreachable(), frozen([site.node.process.pid, *await site.pids()]):
         await asyncio.sleep(r.uniform(0.5, 3))
 
 
 async def exhaust(site, r):
     """All connections are taken while pghttpd loses its own."""
-    fillers = []
+    fillers, began = [], time.monotonic()
     try:
         for _ in range(60):
             fillers.append(await fill(site.node))
@@ -146,6 +159,7 @@ async def exhaust(site, r):
     finally:
         for writer in fillers:
             writer.transport.abort()
+        site.run.unreachable.append((began, time.monotonic()))
 
 
 async def fill(node):
@@ -215,7 +229,8 @@ async def delay(site, r):
 async def throttle(site, r):
     for p in site.proxies:
         p.throttle = r.choice([5000, 50000])
-    await asyncio.sleep(r.uniform(1, 3))
+    with site.unreachable():  # a login may take longer than a request
+        await asyncio.sleep(r.uniform(1, 3))
     for p in site.proxies:
         p.throttle = 0
 
@@ -238,7 +253,8 @@ async def silence(site, r):
     """Nothing passes; then everything goes on."""
     for p in site.proxies:
         p.open.clear()
-    await asyncio.sleep(r.uniform(0.3, 6))
+    with site.unreachable():
+        await asyncio.sleep(r.uniform(0.3, 6))
     for p in site.proxies:
         p.open.set()
 
@@ -362,7 +378,7 @@ async def bouncer_restart(site, r):
 
 
 async def bouncer_freeze(site, r):
-    with frozen([site.bouncer.process.pid]):
+    with site.unreachable(), frozen([site.bouncer.process.pid]):
         await asyncio.sleep(r.uniform(0.3, 3))
 
 

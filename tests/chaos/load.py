@@ -12,6 +12,7 @@ import hmac
 import itertools
 import json
 import random
+import re
 import time
 import urllib.parse
 
@@ -38,6 +39,7 @@ class Run:
         self.paused, self.patience = False, 8.0  # with a request that is over its limit, to see how long it takes
         self.ids, self.tags, self.names = itertools.count(1), itertools.count(1), itertools.count(1)
         self.requests = 0
+        self.doubts, self.unreachable = [], []  # Doubts; (from, to) of times without PostgreSQL
         self.first_good = {}  # login, or "rest": time of the first success since the mark
         self.mark = float("inf")
         self.failed = collections.Counter()  # (fault, route, status, code) of answers of 5xx and of 57014
@@ -71,6 +73,27 @@ def fate_of(answer):
     if answer.status < 300:
         return Fate.OK
     return Fate.UNKNOWN if answer.status == 500 and answer.code == "08007" else Fate.NO
+
+
+class Doubt:
+    """A write whose answer was 08007. name: of its transaction, by which GET /sql/outcome tells more later."""
+
+    def __init__(self, tag, client, path, sent_at, answer):
+        self.tag, self.client, self.path, self.sent_at, self.fault = tag, client, path, sent_at, client.run.fault
+        found = re.search(r"GET /sql/outcome/(\S+) ", answer.json.get("hint") or "")
+        self.name = found and found[1]
+
+    @property
+    def in_time(self):
+        """PostgreSQL could be reached in the last second of the request's time, and commits of this kind are looked up."""
+        end = self.sent_at + STATEMENT_TIMEOUT
+        away = any(a < end and b > end - 1 for a, b in self.client.run.unreachable)
+        return not away and not self.path.startswith("/copy") and self.fault != "fail over"
+
+    async def ask(self):
+        """What pghttpd says now: (committed, aborted, in progress, unknown)."""
+        answer, _ = await self.client.ask("GET", f"/sql/outcome/{self.name}")
+        return answer.json["outcome"] if answer and answer.status == 200 else str(answer)
 
 
 class Client:
@@ -162,9 +185,14 @@ class Writer(Client):
         sent_at = time.monotonic()
         answer, fate = await self.ask(method, path, body, headers)
         self.told(tag, fate)
+        self.doubt(fate, tag, path, sent_at, answer)
         if fate is Fate.OK:
             self.run.good("rest" if path.startswith("/rest") else self.who, sent_at)
         return answer if fate is Fate.OK else None
+
+    def doubt(self, fate, tag, path, sent_at, answer):
+        if fate is Fate.UNKNOWN:
+            self.run.doubts.append(Doubt(tag, self, path, sent_at, answer))
 
     def told(self, tag, fate):
         self.run.model.told(tag, fate, self.run.fault)
@@ -280,7 +308,9 @@ class Upsert(Writer):
     async def patch(self, tag, key):
         """Where the row was never made, a PATCH rightly changes nothing."""
         self.run.model.sent(tag, 1)
-        answer, fate = await self.ask("PATCH", f"/rest/kv?k=eq.{key}", {"tag": tag}, {"Prefer": "return=representation"})
+        path, sent_at = f"/rest/kv?k=eq.{key}", time.monotonic()
+        answer, fate = await self.ask("PATCH", path, {"tag": tag}, {"Prefer": "return=representation"})
+        self.doubt(fate, tag, path, sent_at, answer)
         if fate is Fate.OK and answer.json == []:
             fate = Fate.NO
         self.told(tag, fate)
@@ -362,8 +392,9 @@ class Notify(Writer):
             self.publisher = self.run.model.publisher(f"n{next(self.run.names)}", self.channel)
         p = self.publisher
         p.issued += 1
-        n = p.issued
-        _, fate = await self.ask("POST", f"/notify/{self.channel}", f"{p.name}:{n}".encode())
+        n, path, sent_at = p.issued, f"/notify/{self.channel}", time.monotonic()
+        answer, fate = await self.ask("POST", path, f"{p.name}:{n}".encode())
+        self.doubt(fate, f"{p.name}:{n}", path, sent_at, answer)
         if fate is Fate.OK:
             self.run.model.notify_ok[p.name].add(n)
         elif fate is Fate.NO:

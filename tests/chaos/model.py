@@ -50,6 +50,7 @@ CHECKS = {
     "metrics": "the counters of /metrics add up",
     "log": "the log has one line for each answer, with its status",
     "leak": "pool, memory, descriptors, threads and backends are at their baseline",
+    "unknown": "with commit-lookup no outcome is unknown where the database came back in time, and what is asked later is so",
     "process": "pghttpd ended only when told to, and cleanly",
     "recovery": "service was back after each fault within its limit",
     "harness": "the run itself went as planned",

@@ -28,7 +28,8 @@ def figures(run, faults, seconds):
           f"{f[Fate.LEFT]} whose client left, {f[Fate.CUT]} cut off by the end of pghttpd")  # fmt: skip
     print(f"events: {events}, {sum(r.gaps for r in model.readers)} gaps, {sum(r.overflows for r in model.readers)} overflows")
     if model.unknown_by:
-        print("unknown by fault: " + ", ".join(f"{k} {n}" for k, n in model.unknown_by.most_common()))
+        in_time = sum(d.in_time for d in run.doubts)
+        print(f"unknown where the database came back in time: {in_time}; by fault: " + ", ".join(f"{k} {n}" for k, n in model.unknown_by.most_common()))
 
 
 def recovery(times):
