@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "util/log.h"
 #include "util/xalloc.h"
 
 #define CHUNK 65536u
@@ -14,6 +15,7 @@ struct catalog_builder *catalog_builder_new(void)
     b->catalog = xcalloc(1, sizeof *b->catalog);
     atomic_init(&b->catalog->refs, 1);
     arena_init(&b->catalog->arena, CATALOG_BYTES_MAX);
+    arena_init(&b->spill, SIZE_MAX);
     b->arena = &b->catalog->arena;
     return b;
 }
@@ -38,14 +40,21 @@ void catalog_builder_free(struct catalog_builder *b)
     free(b->routines.v);
     free(b->handlers.v);
     free(b->roles.v);
-    catalog_unref(b->catalog);
+    catalog_unref(b->catalog); /* may point into spill */
+    arena_fini(&b->spill);
     free(b);
 }
 
 void *build_alloc(struct catalog_builder *b, size_t n)
 {
     void *p = arena_alloc(b->arena, n ? n : 1);
-    return p ? p : xcalloc(1, n ? n : 1); /* broken: the whole load fails at its end */
+    if (!p) /* broken: the whole load fails at its end */
+        p = arena_alloc(&b->spill, n ? n : 1);
+    if (!p) {
+        log_crit("out of memory while a catalog was loaded");
+        abort();
+    }
+    return p;
 }
 
 /* ---- strings ---- */

@@ -75,6 +75,7 @@ struct build_computed {
 struct catalog_builder {
     struct catalog *catalog;
     struct arena *arena; /* the catalog's */
+    struct arena spill;  /* what is asked for once that is full: goes with the builder */
     char *chunk;         /* strings are packed here */
     size_t chunk_left;
     VEC(struct str) strings; /* each once */
@@ -93,7 +94,8 @@ struct catalog_builder {
 
 /* A copy that lives in the catalog; the same text is kept once. p == NULL stays NULL. */
 struct str build_str(struct catalog_builder *, struct str);
-void *build_alloc(struct catalog_builder *, size_t n); /* never NULL: a dummy once broken */
+void *build_alloc(struct catalog_builder *,
+                  size_t n); /* never NULL: a dummy in spill once broken */
 
 /* One-dimensional arrays as PostgreSQL prints them. Elements are decoded into scratch; false when
  * the text is none. NULL elements have p == NULL. */
