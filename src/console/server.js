@@ -109,6 +109,7 @@ async function poll() {
     const now = { at: performance.now(), all: parseMetrics(text) };
     $('server-problem').replaceChildren();
     $('charts').hidden = false;
+    if (before && now.at - before.at < EVERY / 4) return; // too short for a rate
     if (before) {
       history.push(point(now.all, before.all, (now.at - before.at) / 1000));
       if (history.length > POINTS) history.shift();
@@ -166,11 +167,13 @@ async function reload() {
   }
 }
 
+let turns = 0; // the last one begun goes on; one that was overtaken ends
 async function turn() {
+  const mine = ++turns;
   clearTimeout(timer);
   if ($('panel-server').hidden) return;
   if (!document.hidden) await Promise.all([poll(), queries()]);
-  timer = setTimeout(turn, EVERY);
+  if (mine === turns) timer = setTimeout(turn, EVERY);
 }
 
 export function start() {
