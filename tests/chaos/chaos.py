@@ -131,9 +131,9 @@ class Prober:
 
 
 class Chaos:
-    def __init__(self, args, variant, violations):
+    def __init__(self, args, variant, violations, setup=None):
         self.args, self.variant, self.violations = args, variant, violations
-        self.setup = Setup(args, variant, violations)
+        self.setup = setup or Setup(args, variant, violations)
         self.later = {}  # tag: what GET /sql/outcome said
         self.count, self.recoveries = collections.Counter(), collections.defaultdict(list)
 

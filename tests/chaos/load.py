@@ -88,7 +88,7 @@ class Doubt:
         """PostgreSQL could be reached in the last second of the request's time, and commits of this kind are looked up."""
         end = self.sent_at + STATEMENT_TIMEOUT
         away = any(a < end and b > end - 1 for a, b in self.client.run.unreachable)
-        return not away and not self.path.startswith("/copy") and self.fault != "fail over"
+        return not away and not self.path.startswith("/copy")
 
     async def ask(self):
         """What pghttpd says now: (committed, aborted, in progress, unknown)."""
