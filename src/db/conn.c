@@ -42,6 +42,23 @@ static struct sched_policy policy_of(const struct conn *c)
 
 /* ---- sending ---- */
 
+/* A group whose COMMIT is held back goes on an empty pipeline alone: a pooler in transaction mode
+ * gives the server to another client at the ReadyForQuery of the group before it, with messages of
+ * ours on it that no Sync has ended. False: what has to go before is on its way. */
+static bool is_clear(struct conn *c)
+{
+    if (c->steps_n)
+        return false;
+    if (!conn_needs_front(c) && c->identity != IDENTITY_UNASKED)
+        return true;
+    bool sent = conn_needs_front(c) ? conn_send_front(c) : conn_send_identity(c);
+    if (sent)
+        conn_arm_head(c);
+    else
+        conn_break(c, PQerrorMessage(c->pg));
+    return false;
+}
+
 static void send_placed(struct conn *c)
 {
     while (c->n_placed && c->state == CONN_UP && !c->uncommitted) {
@@ -53,6 +70,8 @@ static void send_placed(struct conn *c)
                 conn_break(c, PQerrorMessage(c->pg));
             return;
         }
+        if (conn_wants_mark(c, j) && !is_clear(c))
+            return;
         bool first = c->steps_n == 0, idle = c->jobs.first == j;
         j->state = JOB_SENT;
         j->attempt.fate = FATE_RUNNING;

@@ -222,6 +222,10 @@ void conn_read_later(struct conn *);
 bool conn_needs_front(const struct conn *);
 bool conn_send_job(struct conn *, struct db_job *); /* false: the connection is to be broken */
 bool conn_send_front(struct conn *);
+/* Is the transaction of the job marked, so that its fate can be looked up? */
+bool conn_wants_mark(const struct conn *, const struct db_job *);
+/* Which server it is: once for each connection, in a group of its own. */
+bool conn_send_identity(struct conn *);
 /* The mark of the uncommitted job is here, or will not come: what stands behind it is sent. */
 bool conn_send_rest(struct conn *);
 void conn_arm_head(struct conn *); /* row mode of the command whose results come next */

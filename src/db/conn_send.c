@@ -280,10 +280,10 @@ static bool is_transaction(const struct db_job_spec *s)
            (s->n == 1 && db_statement_plain((struct str){s->stmts[0].sql, s->stmts[0].sql_len}));
 }
 
-/* Is the transaction of the job marked, so that its fate can be looked up? A statement that is none
- * in a transaction (VACUUM) is not. */
-static bool wants_mark(const struct conn *c, const struct db_job_spec *s)
+/* A statement that is none in a transaction (VACUUM) is not. */
+bool conn_wants_mark(const struct conn *c, const struct db_job *j)
 {
+    const struct db_job_spec *s = &j->spec;
     enum conf_commit_lookup mode = c->env->conf->commit_lookup;
     if (mode == CONF_LOOKUP_OFF || !s->can_write || s->rollback ||
         c->identity == IDENTITY_UNAVAILABLE)
@@ -291,8 +291,7 @@ static bool wants_mark(const struct conn *c, const struct db_job_spec *s)
     return s->in_transaction || (mode == CONF_LOOKUP_ALL && is_transaction(s));
 }
 
-/* Which server it is: once for each connection, in a group of its own. */
-static bool send_identity(struct conn *c)
+bool conn_send_identity(struct conn *c)
 {
     c->identity = IDENTITY_ASKED;
     return send_plain(c, STEP_IDENTITY, NULL, commit_identity_sql) && send_sync(c, NULL);
@@ -341,10 +340,8 @@ static bool send_settings(struct conn *c, struct db_job *j)
 bool conn_send_job(struct conn *c, struct db_job *j)
 {
     const struct db_job_spec *s = &j->spec;
-    bool marked = wants_mark(c, s);
-    bool sent = (!conn_needs_front(c) || conn_send_front(c)) &&
-                (!marked || c->identity != IDENTITY_UNASKED || send_identity(c)) &&
-                send_settings(c, j);
+    bool marked = conn_wants_mark(c, j);
+    bool sent = (!conn_needs_front(c) || conn_send_front(c)) && send_settings(c, j);
     for (size_t i = 0; sent && i < s->n; i++)
         sent = send_stmt(c, j, &s->stmts[i], STEP_STMT, i);
     if (marked)

@@ -57,8 +57,10 @@ static void lookup_settle(struct lookup *l)
     job_list_remove(j);
     job_conclude(j, job_verdict(j), NULL, true);
     l->asking = NULL;
-    if (asking)
+    if (asking) {
+        l->pool->extra--;
         db_cancel(asking);
+    }
     lookup_end(l);
 }
 
@@ -78,6 +80,7 @@ static void lookup_on_done(void *arg, const struct db_outcome *o)
     struct lookup *l = arg;
     (void)o;
     l->asking = NULL;
+    l->pool->extra--;
     bool known = l->fate == DB_FATE_COMMITTED || l->fate == DB_FATE_ABORTED;
     if (known || loop_now_us(l->pool->pools->loop) + LOOKUP_AGAIN_US >= l->until_us ||
         l->pool->state == POOL_ENDED)
@@ -97,6 +100,7 @@ static void lookup_ask(struct lookup *l)
     const struct db_job_spec spec = {
         .stmts = &l->stmt, .n = 1, .travel = DB_SHARED, .timeout_us = LOOKUP_TRY_US};
     l->fate = DB_FATE_UNKNOWN;
+    l->pool->extra++; /* all connections of the pool may be dead */
     l->asking = pool_submit_first(l->pool, &spec, &ops, l);
 }
 
@@ -143,7 +147,9 @@ void pool_stop_look_up(struct db_job *j)
     struct lookup *l = j->lookup;
     j->lookup = NULL;
     job_list_remove(j);
-    if (l->asking)
+    if (l->asking) {
+        l->pool->extra--;
         db_cancel(l->asking);
+    }
     lookup_end(l);
 }

@@ -104,6 +104,29 @@ rows() { sql 'select count(*) from t'; }
 }
 sleeping() { [ "$(sql "select count(*) from pg_stat_activity where wait_event = 'PgSleep'")" = 1 ]; }
 
+@test "behind a pooler in transaction mode, too" {
+    [ -n "$(PATH=$PATH:/usr/sbin command -v pgbouncer)" ] || skip "pgbouncer is not installed"
+    local dir=$CLUSTER_DIR/bouncer port i pids=()
+    port=$(free_port)
+    cluster_as_ mkdir "$dir"
+    printf '%s\n' '[databases]' "* = host=127.0.0.1 port=$CLUSTER_PORT user=postgres password=$CLUSTER_PASSWORD" '[pgbouncer]' \
+        'listen_addr=127.0.0.1' "listen_port=$port" 'auth_type=any' 'pool_mode=transaction' 'unix_socket_dir=' 'default_pool_size=3' \
+        'ignore_startup_parameters=extra_float_digits,options' "logfile=$dir/log" "pidfile=$dir/pid" | cluster_as_ sh -c "cat >'$dir/ini'"
+    PATH=$PATH:/usr/sbin cluster_as_ pgbouncer "$dir/ini" >/dev/null 2>&1 3>&- 4>&- &
+    poll_until 5 psql -h 127.0.0.1 -p "$port" -U postgres -Atqc 'select 1' postgres
+    cat "$dir/pid" >>"$BATS_FILE_TMPDIR/proxies"
+    SERVER_NAME=pooled server_start --sql-access open --db-anon-role web --db-channel-enabled false --db-pool 8 --commit-lookup all \
+        --db-prepared-statements false --db-uri "postgresql://postgres@127.0.0.1:$port/postgres?sslmode=disable"
+    for i in $(seq 8); do
+        (for form in single batch rest rpc single batch rest rpc; do write "$form" "$i"; echo "$status"; done >"$BATS_TEST_TMPDIR/out$i") 3>&- &
+        pids+=($!)
+    done
+    wait "${pids[@]}"
+    [ "$(cat "$BATS_TEST_TMPDIR"/out* | sort | uniq -c | tr -s ' \n' ' ')" = ' 48 200 16 201 ' ] || fail "$(cat "$BATS_TEST_TMPDIR"/out*)"
+    [ "$(rows)" = 64 ]
+    server_stop
+}
+
 @test "batches alone, and off" {
     server_use batches
     write batch proxy:cut
