@@ -14,7 +14,7 @@ export function wordBefore(text, at) {
   return { from: at - m[2].length, word: m[2].replace(/^"/, ''), path: m[1] && (m[1].startsWith('"') ? m[1].slice(1, -1) : m[1].toLowerCase()) };
 }
 
-const JOINS = new Set(['from', 'join', 'update', 'into', 'using', 'table', 'only', 'truncate', 'analyze', 'vacuum']);
+const JOINS = new Set(['from', 'join', 'update', 'into', 'using', 'table', 'truncate', 'analyze', 'vacuum']);
 const plain = t => t.type === 'quoted' ? t.text.slice(1, -1).replaceAll('""', '"') : t.text.toLowerCase();
 
 // Tables that a statement names: [{schema, name, alias}].
@@ -48,7 +48,7 @@ export function completions(text, at, catalog) {
   const statement = statements(text).find(s => s.from <= at && at <= s.to + 1) || { text: '', from: at };
   const tables = tablesIn(statement.text);
   const before = tokens(text.slice(statement.from, at - word.length)).filter(t => t.type !== 'space' && t.type !== 'comment');
-  const wantsTable = !path && JOINS.has(before.at(-1)?.text.toLowerCase());
+  const last = before.at(-1)?.text.toLowerCase(), wantsTable = !path && (JOINS.has(last) || last === 'only');
   const all = [];
   const add = (label, kind, detail, rank, insert) => all.push({ label, kind, detail, rank, insert: insert ?? quoteIdent(label) });
   const columnsOf = (t, rank) => {

@@ -26,6 +26,7 @@ console() {
     timeout -k 5 200 node tests/clients/console.mjs "$@"
 }
 
+@test "parts that need no browser: statements, completion, copies, quantiles, requests" { node tests/clients/console_parts.mjs; }
 @test "SQL: types, NULL, several results, the selection" { console sql; }
 @test "SQL: completion of tables, columns, functions and keywords" { console complete; }
 @test "SQL: the grid sorts, copies, opens cells, draws as one scrolls" { console grid; }
