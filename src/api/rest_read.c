@@ -246,6 +246,7 @@ void rest_read_start(struct rest_run *run)
     struct err err = {0};
     run->on_done = on_done;
     bool planned = make_plan(run, &err), rows = planned && unbounded(run);
+    mode.leaves_state = planned && rest_plan_leaves_state(run->catalog, &run->plan);
     mode.response = planned && !rows && !has_key_shape(run);
     if (!planned || !rest_run_settings(run, &mode, &err)) {
         rest_run_fail(run, &err);

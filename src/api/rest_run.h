@@ -103,7 +103,8 @@ void rest_run_problem(struct rest_run *, const struct rest_problem *);
  * behind it. */
 struct rest_run_mode {
     bool read_only;
-    bool leaves_state; /* runs functions that may: the connection is reset afterwards */
+    bool leaves_state; /* runs functions that may: the connection is reset afterwards, as
+                          db-reset-after-rpc says */
     bool response;     /* the answer depends on response.headers and response.status */
     const struct catalog_routine *routine; /* its hoisted settings and isolation; NULL: none */
 };

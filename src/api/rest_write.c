@@ -115,9 +115,15 @@ static bool make_plan(struct rest_run *run, struct err *err)
     return rest_negotiate(run->arena, &negotiation, &run->handler, err);
 }
 
+static bool may_leave_state(const struct rest_run *run)
+{
+    return run->write.table->state_of_writes || rest_plan_leaves_state(run->catalog, &run->plan) ||
+           rest_conds_leave_state(run->catalog, run->write.table, run->write.where);
+}
+
 static bool make_group(struct rest_run *run, struct err *err)
 {
-    static const struct rest_run_mode mode = {.response = true};
+    struct rest_run_mode mode = {.response = true, .leaves_state = may_leave_state(run)};
     struct sqlgen_write write = {&run->write, &run->plan, &run->handler};
     struct sql sql;
     if (!rest_run_settings(run, &mode, err))

@@ -20,8 +20,7 @@
 #include "db/stmt_cache.h"
 #include "db/types.h"
 
-/* Every so many jobs of client SQL a connection is reset, even if none of them seemed to need it.
- */
+/* Every so many jobs a connection is reset, even if none of them seemed to need it. */
 #define CONN_RESET_EVERY 100
 /* Bytes of one statement or result past which a connection is closed afterwards. */
 #define CONN_BULKY (8 * 1024 * 1024)

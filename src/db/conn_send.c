@@ -320,8 +320,7 @@ static void note_traces(struct conn *c, const struct db_job *j)
 {
     if (j->spec.leaves_state) {
         c->debts |= j->may_prepare ? DEBT_RESET | DEBT_NAMES : DEBT_RESET;
-    } else if ((j->spec.travel == DB_EXCLUSIVE || j->spec.foreign) &&
-               ++c->since_reset >= CONN_RESET_EVERY) {
+    } else if (++c->since_reset >= CONN_RESET_EVERY) {
         c->debts |= DEBT_RESET | DEBT_NAMES;
     }
 }

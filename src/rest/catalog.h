@@ -86,6 +86,9 @@ struct catalog_table {
     bool is_view, insertable, updatable, deletable;
     bool row_security;    /* plans depend on the role */
     bool representations; /* some column has to_json */
+    /* Volatile functions stand behind it, which may change their session: for reads in views and
+     * policies, for writes in triggers, defaults and checks, too. See catalog_sql.c, "state". */
+    bool state_of_reads, state_of_writes;
     const struct catalog_column *columns;
     size_t n_columns;
     struct catalog_strs key;               /* primary key; of views: what they show of it */

@@ -354,6 +354,17 @@ void build_settings(struct catalog_builder *b, const struct str *config, size_t 
     *out = (struct catalog_settings){v, kept};
 }
 
+/* Comes behind the relations, in their order. */
+static bool state_row(struct catalog_builder *b, const struct str *c)
+{
+    struct build_table *t = build_table(b, build_oid(c[0]));
+    if (!t)
+        return true; /* a partition */
+    t->table->state_of_reads = str_eq(c[1], STR("t"));
+    t->table->state_of_writes = true;
+    return true;
+}
+
 bool catalog_builder_row(struct catalog_builder *b, enum catalog_query query,
                          const struct str *cells, size_t n, struct err *err)
 {
@@ -365,6 +376,7 @@ bool catalog_builder_row(struct catalog_builder *b, enum catalog_query query,
         case CATALOG_Q_ENUMS: ok = enum_row(b, cells); break;
         case CATALOG_Q_CASTS: ok = cast_row(b, cells); break;
         case CATALOG_Q_RELATIONS: ok = build_relation(b, cells); break;
+        case CATALOG_Q_STATE: ok = state_row(b, cells); break;
         case CATALOG_Q_CONSTRAINTS: ok = key_row(b, cells); break;
         case CATALOG_Q_COMPUTED: ok = computed_row(b, cells); break;
         case CATALOG_Q_ROUTINES: ok = build_routine(b, cells); break;

@@ -75,6 +75,68 @@ static const char relations[] =
     " AND n.nspname = ANY ($1::pg_catalog.text[])"
     " ORDER BY c.oid";
 
+/* Relations whose use may change the session: a volatile function stands behind them. Functions of
+ * the user's own are found by pg_depend, those of pg_catalog (which it does not record) by their
+ * number in the expression: the few that change a session or run any SQL. Functions in C of an
+ * extension (uuid_generate_v4 and the like) count as harmless. Reads see views and policies, and
+ * what views stand on; writes see triggers, defaults, checks and rules, partitions and children,
+ * and what foreign keys cascade to. A stable function that lies is not seen, nor the check of a
+ * domain: every hundredth job resets its connection regardless. */
+static const char state[] =
+    "WITH RECURSIVE fns AS MATERIALIZED (SELECT p.oid FROM pg_catalog.pg_proc p"
+    " WHERE p.provolatile = 'v' AND p.pronamespace <> 11 AND NOT (p.prolang = 13"
+    " AND EXISTS (SELECT FROM pg_catalog.pg_depend e"
+    " WHERE e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND e.objid = p.oid"
+    " AND e.deptype = 'e'))),"
+    " own AS (SELECT ':funcid (' || pg_catalog.string_agg(p.oid::pg_catalog.text, '|') || ') '"
+    " AS re"
+    " FROM pg_catalog.pg_proc p WHERE p.pronamespace = 11"
+    " AND (p.proname IN ('set_config', 'pg_advisory_lock', 'pg_advisory_lock_shared',"
+    " 'pg_try_advisory_lock', 'pg_try_advisory_lock_shared', 'pg_advisory_unlock',"
+    " 'pg_advisory_unlock_shared', 'pg_advisory_unlock_all', 'ts_stat', 'ts_rewrite')"
+    " OR p.proname ~ '^(query|cursor|table|schema|database)_to_xml')),"
+    " uses AS MATERIALIZED (SELECT d.classid, d.objid FROM pg_catalog.pg_depend d"
+    " JOIN fns ON fns.oid = d.refobjid"
+    " WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass"
+    " UNION SELECT d.classid, d.objid FROM pg_catalog.pg_depend d"
+    " JOIN pg_catalog.pg_operator o ON o.oid = d.refobjid JOIN fns ON fns.oid = o.oprcode"
+    " WHERE d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass),"
+    " rules AS MATERIALIZED (SELECT r.oid, r.ev_class, r.ev_type, (r.oid IN (SELECT objid"
+    " FROM uses WHERE classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass)"
+    " OR r.ev_action::pg_catalog.text ~ (SELECT re FROM own)) AS bad"
+    " FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class"
+    " WHERE c.relnamespace <> 11 AND c.relkind <> 'm' AND r.ev_class >= 16384),"
+    " above AS MATERIALIZED (SELECT DISTINCT r.ev_class AS top, d.refobjid AS low"
+    " FROM rules r"
+    " JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass"
+    " AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+    " AND d.refobjid <> r.ev_class),"
+    " reads AS (SELECT ev_class AS oid FROM rules WHERE bad AND ev_type = '1'"
+    " UNION SELECT p.polrelid FROM pg_catalog.pg_policy p WHERE p.oid IN (SELECT objid"
+    " FROM uses WHERE classid = 'pg_catalog.pg_policy'::pg_catalog.regclass)"
+    " OR p.polqual::pg_catalog.text ~ (SELECT re FROM own)"
+    " OR p.polwithcheck::pg_catalog.text ~ (SELECT re FROM own) UNION SELECT a.top"
+    " FROM reads JOIN above a ON a.low = reads.oid),"
+    " wider AS MATERIALIZED (SELECT top, low FROM above UNION SELECT inhparent, inhrelid"
+    " FROM pg_catalog.pg_inherits UNION SELECT confrelid, conrelid"
+    " FROM pg_catalog.pg_constraint WHERE contype = 'f' AND (confupdtype IN ('c', 'n', 'd')"
+    " OR confdeltype IN ('c', 'n', 'd'))),"
+    " base AS (SELECT oid FROM reads UNION SELECT ev_class FROM rules WHERE bad"
+    " UNION SELECT t.tgrelid FROM pg_catalog.pg_trigger t"
+    " JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid WHERE NOT t.tgisinternal"
+    " AND p.pronamespace <> 11 UNION SELECT ad.adrelid FROM pg_catalog.pg_attrdef ad"
+    " WHERE ad.oid IN (SELECT objid FROM uses"
+    " WHERE classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass)"
+    " OR ad.adbin::pg_catalog.text ~ (SELECT re FROM own) UNION SELECT k.conrelid"
+    " FROM pg_catalog.pg_constraint k WHERE k.contype = 'c' AND (k.oid IN (SELECT objid"
+    " FROM uses WHERE classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass)"
+    " OR k.conbin::pg_catalog.text ~ (SELECT re FROM own))),"
+    " writes AS (SELECT oid FROM base UNION SELECT w.top FROM writes"
+    " JOIN wider w ON w.low = writes.oid) SELECT c.oid, c.oid IN (SELECT oid FROM reads)"
+    " FROM writes JOIN pg_catalog.pg_class c ON c.oid = writes.oid"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = ANY ($1::pg_catalog.text[])";
+
 static const char constraints[] =
     "SELECT contype, conname, conrelid, conkey, confrelid, confkey"
     " FROM pg_catalog.pg_constraint"
@@ -165,6 +227,7 @@ const struct catalog_sql catalog_sql[CATALOG_QUERIES] = {
     [CATALOG_Q_ENUMS] = {enums, 0, 2},
     [CATALOG_Q_CASTS] = {casts, 0, 3},
     [CATALOG_Q_RELATIONS] = {relations, CATALOG_P_SCHEMAS, 16},
+    [CATALOG_Q_STATE] = {state, CATALOG_P_SCHEMAS, 2},
     [CATALOG_Q_CONSTRAINTS] = {constraints, 0, 6},
     [CATALOG_Q_COMPUTED] = {computed, CATALOG_P_SCHEMAS, 5},
     [CATALOG_Q_ROUTINES] = {routines, CATALOG_P_SCHEMAS | CATALOG_P_HOISTED, 15},

@@ -154,6 +154,12 @@ struct catalog_strs rest_plan_needs(struct arena *, const struct rest_plan *,
 /* Names of columns that the root's filters and orders mention; for calls. */
 struct catalog_strs rest_plan_filter_names(struct arena *, const struct rest_plan *);
 
+/* May it leave something in its session (settings, locks)? It calls a volatile function: a computed
+ * field, or one behind a view or a policy. The conditions of a mutation count by themselves. */
+bool rest_plan_leaves_state(const struct catalog *, const struct rest_plan *);
+bool rest_conds_leave_state(const struct catalog *, const struct catalog_table *,
+                            const struct plan_cond *where);
+
 /* Warning headers for embeds that were addressed by their relation's name: the text behind
  * `299 PostgREST...`; n == 0: none. */
 struct str rest_plan_warning(struct arena *, const struct rest_plan *);

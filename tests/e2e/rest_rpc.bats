@@ -59,6 +59,24 @@ create domain "image/x-dot" as bytea;
 create domain "text/x-list" as text;
 create function dot() returns "image/x-dot" language sql immutable as $$ select '\x00ff0a41'::bytea $$;
 create function list_step(state "text/x-list", item items) returns "text/x-list" language sql immutable as $$ select state || item.id || ';' $$;
+create function taint() returns int language sql volatile as
+    $$ select 1 from (select set_config('my.secret', 'x', false), pg_advisory_lock(77)) s $$;
+create table leaving (id int primary key, a int);
+create function leaves(leaving) returns int language sql volatile as 'select taint()';
+create view leaving_view as select id, taint() from leaving;
+create view leaving_top as select id from (select id, t.taint from leaving_view t offset 0) s where taint = 1;
+create view bare_view as select pg_advisory_lock(77)::text as l, set_config('my.secret', 'x', false) as s;
+create table guarded (id int);
+alter table guarded enable row level security;
+create policy p on guarded using (taint() = 1);
+create function taint_trigger() returns trigger language plpgsql as $$ begin perform taint(); return new; end $$;
+create table leaving_trigger (a int);
+create trigger t before insert on leaving_trigger for each row execute function taint_trigger();
+create view leaving_trigger_view as select a from leaving_trigger;
+create table leaving_default (a int, b int default taint());
+insert into leaving values (1, 1);
+insert into guarded values (1);
+grant all on leaving, leaving_view, leaving_top, bare_view, guarded, leaving_trigger, leaving_trigger_view, leaving_default to web;
 create aggregate list(items) (sfunc = list_step, stype = "text/x-list", initcond = '');
 SQL
 }
@@ -176,6 +194,24 @@ call() { req POST "/rest/rpc/$1" -H 'Content-Type: application/json' -d "$2" "${
     req GET /rest/rpc/find
     assert_json '.secret == null or .secret == ""'
     assert_json '.locks == 0'
+}
+
+@test "what functions behind views, policies, computed fields, triggers and defaults leave reaches nobody else" {
+    clean() { # whether the next request finds the session as it should be
+        req GET /rest/rpc/find
+        assert_json '(.secret // "") == "" and .locks == 0'
+    }
+    for path in '/rest/leaving_view' '/rest/leaving_top?select=id' '/rest/guarded' '/rest/leaving?select=id,leaves' \
+        '/rest/leaving?select=id&leaves=eq.1' '/rest/leaving?select=id&order=leaves' '/rest/bare_view'; do
+        req GET "$path"
+        [ "$status" = 200 ] || fail "$path: $body"
+        clean || fail "$path"
+    done
+    for table in leaving_trigger leaving_default leaving_trigger_view; do
+        req POST "/rest/$table" -H 'Content-Type: application/json' -d '{"a":1}'
+        [ "$status" = 201 ] || fail "$table: $body"
+        clean || fail "$table"
+    done
 }
 
 @test "status and headers that a view left in the session are nobody else's" {

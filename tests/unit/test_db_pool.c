@@ -274,6 +274,11 @@ static void test_reset_counted(void **state)
     shared(&q, "select 1");
     run_ok(&w, &q, "1");
     assert_int_equal(stats(&w).resets, 2); /* every hundredth all the same */
+    for (int i = 0; i < 250; i++) {
+        shared(&q, "select 1");
+        run_ok(&w, &q, "1");
+    }
+    assert_int_equal(stats(&w).resets, 5); /* those that travel shared count, too */
     world_end(&w);
     databases[0].db_pool = 4;
 }
