@@ -100,24 +100,29 @@ static void add_ms(struct buf *line, uint64_t us)
 /* W3C trace context: version-trace-parent-flags, the lengths checked when the head was read. */
 static void add_trace(struct buf *line, enum log_format format, struct str trace)
 {
-    log_text(line, format, format == LOG_JSON ? "traceparent" : "trace", trace);
-    if (format != LOG_JSON || trace.n < 52)
+    if (format != LOG_JSON) {
+        LOG_MEMBER(line, format, "trace", trace);
         return;
-    log_text(line, format, "trace_id", (struct str){trace.p + 3, 32});
-    log_text(line, format, "span_id", (struct str){trace.p + 36, 16});
+    }
+    LOG_MEMBER(line, format, "traceparent", trace);
+    if (trace.n < 52)
+        return;
+    struct str trace_id = {trace.p + 3, 32}, span_id = {trace.p + 36, 16};
+    LOG_MEMBER(line, format, "trace_id", trace_id);
+    LOG_MEMBER(line, format, "span_id", span_id);
 }
 
 static void add_numbers(struct buf *line, enum log_format format, const struct access_entry *e)
 {
-    log_key(line, format, "status");
+    LOG_KEY(line, format, "status");
     buf_u64(line, (uint64_t)e->status);
-    log_key(line, format, "bytes");
+    LOG_KEY(line, format, "bytes");
     buf_u64(line, e->bytes);
-    log_key(line, format, "ms");
+    LOG_KEY(line, format, "ms");
     add_ms(line, e->us);
-    log_key(line, format, "queue_ms");
+    LOG_KEY(line, format, "queue_ms");
     add_ms(line, e->queue_us);
-    log_key(line, format, "db_ms");
+    LOG_KEY(line, format, "db_ms");
     add_ms(line, e->db_us);
 }
 
@@ -132,13 +137,13 @@ void access_add(struct access_log *a, const struct access_entry *e)
         shown = buf_str(&path);
     }
     log_head(line, format, stamp(a), LOG_INFO);
-    log_text(line, format, "msg", STR("request"));
-    log_text(line, format, "method", e->method);
-    log_text(line, format, "path", shown);
-    log_text(line, format, "route", e->route);
+    LOG_MEMBER(line, format, "msg", STR("request"));
+    LOG_MEMBER(line, format, "method", e->method);
+    LOG_MEMBER(line, format, "path", shown);
+    LOG_MEMBER(line, format, "route", e->route);
     add_numbers(line, format, e);
-    log_text(line, format, "id", e->id);
-    log_text(line, format, "addr", e->address);
+    LOG_MEMBER(line, format, "id", e->id);
+    LOG_MEMBER(line, format, "addr", e->address);
     if (e->trace.n)
         add_trace(line, format, e->trace);
     log_tail(line, format);

@@ -121,17 +121,8 @@ static void json_text(struct buf *line, struct str s)
     buf_char(line, '"');
 }
 
-/* Not by printf: the access log has a dozen of them a request. */
-void log_key(struct buf *line, enum log_format format, const char *key)
+void log_value(struct buf *line, enum log_format format, struct str value)
 {
-    buf_adds(line, format == LOG_JSON ? STR(",\"") : STR(" "));
-    buf_adds(line, str_of(key));
-    buf_adds(line, format == LOG_JSON ? STR("\":") : STR("="));
-}
-
-void log_text(struct buf *line, enum log_format format, const char *key, struct str value)
-{
-    log_key(line, format, key);
     if (format == LOG_JSON)
         json_text(line, value);
     else
@@ -171,7 +162,7 @@ static void say(struct buf *line, enum log_level level, struct str message)
 {
     enum log_format format = log_format();
     head_now(line, format, level);
-    log_text(line, format, "msg", message);
+    LOG_MEMBER(line, format, "msg", message);
     log_tail(line, format);
 }
 

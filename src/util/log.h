@@ -1,9 +1,9 @@
 /* log: the program's own words, one line an event on stderr, as logfmt (ts=... level=... msg="..."
  * key=value) or as a JSON object with the same keys.
  *
- * Every byte that comes from outside passes log_text or log_quote, so that nobody can forge a line.
- * Secrets are never passed in. This is one of the two places with state of the whole process (the
- * sink, its level and its form). */
+ * Every byte that comes from outside passes log_value or log_quote, so that nobody can forge a
+ * line. Secrets are never passed in. This is one of the two places with state of the whole process
+ * (the sink, its level and its form). */
 #ifndef PGH_UTIL_LOG_H
 #define PGH_UTIL_LOG_H
 
@@ -39,8 +39,20 @@ void log_quote(struct buf *line, struct str s);
  * reload may change the form meanwhile. */
 enum log_format log_format(void);
 void log_head(struct buf *line, enum log_format, struct str stamp, enum log_level);
-void log_key(struct buf *line, enum log_format, const char *key); /* a number follows, bare */
-void log_text(struct buf *line, enum log_format, const char *key, struct str value);
+/* The key, a literal, of the value that follows: a bare number, or log_value. */
+#define LOG_KEY(line, format, key)                                                                 \
+    do {                                                                                           \
+        if ((format) == LOG_JSON)                                                                  \
+            BUF_LIT(line, ",\"" key "\":");                                                        \
+        else                                                                                       \
+            BUF_LIT(line, " " key "=");                                                            \
+    } while (0)
+#define LOG_MEMBER(line, format, key, value)                                                       \
+    do {                                                                                           \
+        LOG_KEY(line, format, key);                                                                \
+        log_value(line, format, value);                                                            \
+    } while (0)
+void log_value(struct buf *line, enum log_format, struct str value);
 void log_tail(struct buf *line, enum log_format);
 
 /* Writes a finished line (no newline) with one write(2); for the access log. Dropped and counted

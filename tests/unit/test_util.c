@@ -173,9 +173,9 @@ static void json_lines_are_json(void **state)
     (void)state;
     buf_init(&b, BUF_NO_CEILING);
     log_head(&b, LOG_JSON, STR("2026-01-02T03:04:05.678Z"), LOG_WARN);
-    log_text(&b, LOG_JSON, "msg", STR("a \"b\" \\ \n\x01\x7f\xc3\xbc"));
-    log_text(&b, LOG_JSON, "raw", STR("\xff\""));
-    log_key(&b, LOG_JSON, "n");
+    LOG_MEMBER(&b, LOG_JSON, "msg", STR("a \"b\" \\ \n\x01\x7f\xc3\xbc"));
+    LOG_MEMBER(&b, LOG_JSON, "raw", STR("\xff\""));
+    LOG_KEY(&b, LOG_JSON, "n");
     buf_u64(&b, 7);
     log_tail(&b, LOG_JSON);
     assert_str(buf_str(&b),
@@ -186,7 +186,8 @@ static void json_lines_are_json(void **state)
     memset(text, 'x', sizeof text);
     memcpy(text + LOG_VALUE_MAX - 1, "\xc3\xbc", 2);
     buf_clear(&b);
-    log_text(&b, LOG_JSON, "t", (struct str){text, sizeof text});
+    struct str all = {text, sizeof text};
+    LOG_MEMBER(&b, LOG_JSON, "t", all);
     assert_int_equal(b.n, strlen(",\"t\":\"\"") + LOG_VALUE_MAX - 1 + 3);
     assert_null(memchr(b.p, 0xc3, b.n));
     buf_fini(&b);
