@@ -281,8 +281,10 @@ async def refuse(site, r):
 
 
 async def vanish(site, r):
-    """Clients that leave while their write runs."""
-    await asyncio.gather(*(vanish_one(site, r.uniform(0, 0.03)) for _ in range(30)))
+    """Clients that leave while their write runs, or in the middle of an upload."""
+    writes = [vanish_one(site, r.uniform(0, 0.03)) for _ in range(30)]
+    uploads = [vanish_upload(site, r.uniform(0, 0.1)) for _ in range(5)]
+    await asyncio.gather(*writes, *uploads)
 
 
 async def vanish_one(site, wait):
@@ -296,6 +298,22 @@ async def vanish_one(site, wait):
         await asyncio.sleep(wait)
     http.close()
     run.model.told(tag, Fate.LEFT)
+
+
+async def vanish_upload(site, wait):
+    """Half of a COPY is nothing."""
+    run, tag = site.run, f"v{next(site.run.tags)}:1"
+    http = Http(run.port)
+    run.model.sent(tag, 1000)
+    site.server.life.lost["copy"] += 1
+    rows = "".join(f"{tag}\t{i}\n" for i in range(1, 501)).encode()
+    headers = {"Authorization": load.basic("app1"), "X-Request-Id": "gone", "Content-Length": 2 * len(rows)}
+    with contextlib.suppress(Cut, ConnectionError):
+        await http.send("POST", "/copy?query=copy%20writes%20(tag,n)%20from%20stdin", headers, None)
+        http.writer.write(rows)
+        await asyncio.sleep(wait)
+    http.close()
+    run.model.told(tag, Fate.NO)
 
 
 async def slow_readers(site, r):
