@@ -329,7 +329,7 @@ class Chaos:
         """What is said later of writes whose outcome was unknown; compare() knows what is so."""
         for doubt in self.run_.doubts:
             if doubt.in_time and self.args.commit_lookup == "all":
-                self.violations.add("unknown", f"{doubt.tag} {doubt.path}, during {doubt.fault}")
+                self.violations.add("unknown", f"{doubt.tag} {doubt.path}, during {doubt.fault}: {doubt.answer}")
             if doubt.name and doubt.client.who in ("app1", "app2"):
                 self.later[doubt.tag] = await doubt.ask()
                 doubt.client.http.close()

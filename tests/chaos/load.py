@@ -80,6 +80,7 @@ class Doubt:
 
     def __init__(self, tag, client, path, sent_at, answer):
         self.tag, self.client, self.path, self.sent_at, self.fault = tag, client, path, sent_at, client.run.fault
+        self.answer = answer
         found = re.search(r"GET /sql/outcome/(\S+) ", answer.json.get("hint") or "")
         self.name = found and found[1]
 
