@@ -36,8 +36,6 @@ console() {
 @test "Browse: what is not granted says what would allow it" { console denied; }
 @test "Events: channels, NOTIFY, filter, pause, a restart, an overflow" { console events; }
 @test "Server: charts, own queries, what /ready says across a restart" { console server; }
-@test "with the keyboard alone" { console keyboard; }
-@test "axe-core finds nothing, nothing is wider than 360 px" { console accessible; }
 
 @test "a server with its defaults: what it does not allow is shown with the setting" {
     own_server --db-schemas api --admin-token 'an admin token'

@@ -1,4 +1,4 @@
-// The console at / in Chromium; console.bats runs one part at a time: node console.mjs PART.
+// The console at / in Chromium; console.bats and console_access.bats run one part at a time: node console.mjs PART.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
