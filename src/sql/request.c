@@ -411,7 +411,7 @@ static bool check_lone(const struct sql_request *q, struct err *err)
         return true;
     err_set(err, 400, verb == SQL_VERB_SAVEPOINT ? "25P01" : "2D000",
             "a request is one transaction: a lone statement cannot begin, end or mark one");
-    err->hint = "Send a batch, whose statements are one transaction; over several requests: /tx.";
+    err->hint = "Send a batch: its statements are one transaction.";
     return false;
 }
 

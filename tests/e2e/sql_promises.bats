@@ -300,12 +300,12 @@ value() { # SQL, a parameter
     for word in begin 'start transaction' commit rollback end abort 'set transaction read only'; do
         query "$word"
         refused 2D000
-        assert_json '.hint | test("/tx")'
+        assert_json '.hint | test("batch")'
     done
     for word in 'savepoint a' 'release a' 'rollback to a'; do
         query "$word"
         refused 25P01
-        assert_json '.hint | test("/tx")'
+        assert_json '.hint | test("batch")'
     done
     for word in "set my.setting = 'x'" 'listen somewhere' 'prepare lone as select 1' \
         'declare lone cursor with hold for select 1'; do
