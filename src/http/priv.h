@@ -63,6 +63,19 @@ enum req_state {
     REQ_SENDING,  /* libmicrohttpd has it */
 };
 
+/* libmicrohttpd's first call for a request comes again when the request was suspended in it. */
+enum first_call { FIRST_AHEAD, FIRST_RUNNING, FIRST_SUSPENDED, FIRST_OVER };
+
+/* Does its connection go on? */
+enum req_exit {
+    EXIT_NONE,
+    EXIT_ABORT, /* the next handler call returns MHD_NO */
+    EXIT_TAKEN, /* the socket was taken over, or the answer went out by linger */
+};
+
+/* Does the sink take more of the body? */
+enum sink_state { SINK_READY, SINK_FULL, SINK_ENDED };
+
 struct header {
     struct str name, value;
 };
@@ -82,19 +95,18 @@ struct request {
     unsigned route_index; /* in the router's table, for the statistics */
     unsigned methods;     /* of the route */
     const char *allow;
-    bool in_handler;              /* inside libmicrohttpd's handler call for this request */
-    bool suspended;               /* taken out of libmicrohttpd's loop by us */
-    bool in_first, was_suspended; /* libmicrohttpd's first call for it; suspended in there */
-    bool abort;                   /* the next handler call returns MHD_NO */
-    bool taken;                   /* the socket was taken over, or the answer went out by linger */
-    bool run_called;              /* the handler knows this request */
-    bool body_done;               /* the last byte of the body is here */
-    bool body_expected;           /* Content-Length > 0 or chunked */
-    bool discard;                 /* body bytes are thrown away */
-    bool head_only;               /* HEAD */
-    bool chunked_reply;           /* a broken one shows as such */
-    bool close;                   /* Connection: close after this one */
-    bool gzip_ok;                 /* the client takes gzip */
+    enum first_call first_call;
+    enum req_exit exit;
+    bool in_handler;    /* inside libmicrohttpd's handler call for this request */
+    bool suspended;     /* taken out of libmicrohttpd's loop by us */
+    bool run_called;    /* the handler knows this request */
+    bool body_done;     /* the last byte of the body is here */
+    bool body_expected; /* Content-Length > 0 or chunked */
+    bool discard;       /* body bytes are thrown away */
+    bool head_only;     /* HEAD */
+    bool chunked_reply; /* a broken one shows as such */
+    bool close;         /* Connection: close after this one */
+    bool gzip_ok;       /* the client takes gzip */
     bool chunked, expects_continue;
     bool no_discard;    /* where the request ends cannot be known, or is too far away */
     bool counted;       /* in in_flight */
@@ -116,7 +128,7 @@ struct request {
     /* body to a sink */
     const struct http_body_sink *sink;
     void *sink_arg;
-    bool sink_full, sink_ended;
+    enum sink_state sink_state;
     struct buf held; /* inflated bytes that wait for http_body_resume */
 
     /* the answer */

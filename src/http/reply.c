@@ -180,7 +180,7 @@ int http_takeover(struct http_req *r, int status)
         return -1;
     stats_add(&q->server->stats->takeovers, 1);
     q->status = status;
-    q->taken = true;
+    q->exit = EXIT_TAKEN;
     request_answered(q);
     return own;
 }
@@ -206,7 +206,7 @@ static void reply_past(struct request *q, struct str type, struct str body)
 {
     struct buf out;
     int fd = reply_take_socket(q);
-    q->taken = true;
+    q->exit = EXIT_TAKEN;
     if (fd >= 0) {
         buf_init(&out, BUF_NO_CEILING);
         buf_printf(&out, "HTTP/1.1 %d %s\r\n", q->status,
@@ -354,7 +354,7 @@ static void give(struct request *q, struct MHD_Response *response, struct str ty
 {
     q->response = reply_decorate(q, response, type);
     if (!q->response)
-        q->abort = true; /* out of memory: the connection ends */
+        q->exit = EXIT_ABORT; /* out of memory: the connection ends */
     request_answered(q);
 }
 

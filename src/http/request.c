@@ -154,7 +154,8 @@ static void request_suspend(struct request *q)
     if (q->suspended)
         return;
     q->suspended = true;
-    q->was_suspended = q->in_first;
+    if (q->first_call == FIRST_RUNNING)
+        q->first_call = FIRST_SUSPENDED;
     peer_phase_set(q->peer, PEER_BUSY);
     MHD_suspend_connection(q->mc);
     if (q->peer->hup)
@@ -190,11 +191,11 @@ void request_gone(struct request *q)
         stream_gone(q);
         return;
     }
-    if (q->state != REQ_RUNNING || !q->on_gone || q->abort)
+    if (q->state != REQ_RUNNING || !q->on_gone || q->exit == EXIT_ABORT)
         return; /* the answer is written into the void when it comes */
     stats_add(&q->server->stats->gone, 1);
     q->status = 499;
-    q->abort = true;
+    q->exit = EXIT_ABORT;
     tell_gone(q);
     q->run_called = false; /* it knows now */
     request_resume(q);
@@ -206,7 +207,7 @@ void request_end(struct request *q)
         stream_gone(q);
         return;
     }
-    q->abort = true;
+    q->exit = EXIT_ABORT;
     if (q->on_gone) {
         tell_gone(q);
         q->run_called = false;
@@ -239,7 +240,7 @@ static void keep_failure(struct request *q, const struct err *err)
     if (q->failed)
         *q->failed = *err;
     else
-        q->abort = true;
+        q->exit = EXIT_ABORT;
 }
 
 /* --- body --- */
@@ -291,9 +292,10 @@ static void sink_give(struct request *q, struct str piece, bool at_end)
 {
     if (!q->sink || q->state != REQ_RUNNING)
         return;
-    q->sink_ended = at_end;
-    if (!q->sink->on_body(q->sink_arg, piece, at_end))
-        q->sink_full = true;
+    if (at_end)
+        q->sink_state = SINK_ENDED;
+    if (!q->sink->on_body(q->sink_arg, piece, at_end) && !at_end)
+        q->sink_state = SINK_FULL;
 }
 
 /* Inflated bytes may be many for one piece: what the sink does not take waits in held. */
@@ -303,7 +305,7 @@ static bool sink_inflate(struct request *q, struct str piece, struct err *err)
         buf_init(&q->held, (size_t)64 * 1024 * 1024);
     if (!inflater_feed(q->inflater, piece, &q->held, err))
         return false;
-    if (!q->sink_full && q->held.n) {
+    if (q->sink_state != SINK_FULL && q->held.n) {
         struct buf out = q->held;
         q->held = (struct buf){.ceiling = out.ceiling};
         sink_give(q, buf_str(&out), false);
@@ -337,14 +339,15 @@ void http_body_sink(struct http_req *r, const struct http_body_sink *sink, void 
 void http_body_resume(struct http_req *r)
 {
     struct request *q = request_of(r);
-    q->sink_full = false;
-    if (q->held.n && !q->sink_ended) {
+    if (q->sink_state == SINK_FULL)
+        q->sink_state = SINK_READY;
+    if (q->held.n && q->sink_state == SINK_READY) {
         struct buf out = q->held;
         q->held = (struct buf){.ceiling = out.ceiling};
         sink_give(q, buf_str(&out), false);
         buf_fini(&out);
     }
-    if (!q->sink_full && !q->sink_ended && !q->in_handler)
+    if (q->sink_state == SINK_READY && !q->in_handler)
         request_resume(q);
 }
 
@@ -408,7 +411,7 @@ static void data_call(struct request *q, struct str piece)
     q->close = true;
     q->discard = true;
     if (q->state == REQ_RUNNING && !q->on_gone) {
-        q->abort = true; /* its handler still holds it: no answer of ours, an orphan */
+        q->exit = EXIT_ABORT; /* its handler still holds it: no answer of ours, an orphan */
         return;
     }
     if (q->state == REQ_RUNNING) {
@@ -450,14 +453,15 @@ static void final_call(struct request *q)
 /* What libmicrohttpd shall do with the connection now. */
 static enum MHD_Result after_call(struct request *q)
 {
-    if (q->state == REQ_RUNNING && q->body_done && q->sink && !q->sink_full && !q->sink_ended) {
+    if (q->state == REQ_RUNNING && q->body_done && q->sink && q->sink_state == SINK_READY) {
         q->in_handler = true;
         sink_give(q, STR(""), true);
         q->in_handler = false;
     }
-    if (q->taken || q->abort)
+    if (q->exit != EXIT_NONE)
         return MHD_NO;
-    bool waits_for_sink = q->state == REQ_RUNNING && !q->body_done && (!q->sink || q->sink_full);
+    bool waits_for_sink =
+        q->state == REQ_RUNNING && !q->body_done && (!q->sink || q->sink_state == SINK_FULL);
     bool waits = waits_for_sink || (q->state == REQ_RUNNING && q->body_done);
     if (!waits) /* a piece that came although it was suspended may have made room, or an answer */
         request_resume(q);
@@ -481,20 +485,20 @@ enum MHD_Result request_on_access(void *arg, struct MHD_Connection *mc, const ch
 {
     struct request *q = *context;
     (void)arg, (void)mc, (void)url;
-    if (!q || q->abort || q->taken || q->server->closing)
+    if (!q || q->exit != EXIT_NONE || q->server->closing)
         return MHD_NO;
     q->in_handler = true;
     if (q->state == REQ_HEAD) {
         first_call(q, method, version);
-        q->in_first = true;
-    } else if (q->in_first && q->was_suspended) {
-        q->was_suspended = false; /* suspended in its first call, it is called that way again */
+        q->first_call = FIRST_RUNNING;
+    } else if (q->first_call == FIRST_SUSPENDED) {
+        q->first_call = FIRST_RUNNING;
     } else if (*upload_size) {
-        q->in_first = false;
+        q->first_call = FIRST_OVER;
         data_call(q, (struct str){upload, *upload_size});
         *upload_size = 0;
     } else if (!q->body_done && q->state != REQ_SENDING) {
-        q->in_first = false;
+        q->first_call = FIRST_OVER;
         final_call(q);
     }
     q->in_handler = false;

@@ -86,7 +86,7 @@ static ssize_t on_read(void *arg, uint64_t at, char *out, size_t max)
     struct request *q = arg;
     struct stream *st = q->stream;
     (void)at;
-    if (!st || q->abort || q->server->closing)
+    if (!st || q->exit == EXIT_ABORT || q->server->closing)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     while (st->given == st->held.n) {
         if (st->ended)
@@ -149,7 +149,7 @@ void http_stream(struct http_req *r, int status, struct str type, const struct h
                      : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, on_read, q, NULL),
         type);
     if (!q->response)
-        q->abort = true;
+        q->exit = EXIT_ABORT;
     request_answered(q);
 }
 
@@ -165,7 +165,7 @@ void http_stream_wake(struct http_req *r)
 /* The client left, or the server ends, while it was suspended: one more call ends it. */
 void stream_gone(struct request *q)
 {
-    q->abort = true;
+    q->exit = EXIT_ABORT;
     if (q->stream && !q->stream->ended)
         reset_on_close(q);
     request_resume(q);
