@@ -100,8 +100,15 @@ struct step {                 /* one command sent, whose results are still to co
     bool seen; /* a result came: the next NULL ends it */
 };
 
-/* Does the connection know which server it is connected to (commit_mark.h)? */
-enum conn_identity { IDENTITY_UNASKED, IDENTITY_ASKED, IDENTITY_KNOWN, IDENTITY_UNAVAILABLE };
+/* Does the connection know which server it is connected to (commit_mark.h)? UNAVAILABLE: the login
+ * may not read it. LOST: a pooler took the session and has no PostgreSQL. */
+enum conn_identity {
+    IDENTITY_UNASKED,
+    IDENTITY_ASKED,
+    IDENTITY_KNOWN,
+    IDENTITY_UNAVAILABLE,
+    IDENTITY_LOST
+};
 
 enum conn_state {
     CONN_CONNECTING,

@@ -214,6 +214,16 @@ static void note_death(struct conn *c, struct db_job *j, const struct db_error *
     }
 }
 
+/* Where the login may not read it, its commits are not marked. Any other error (a pooler's, which
+ * has lost PostgreSQL) says nothing of the kind, and no job is sent behind it without a mark. */
+static void on_no_identity(struct conn *c, const struct db_error *error)
+{
+    bool denied = strncmp(error->code, "42", 2) == 0;
+    c->identity = denied ? IDENTITY_UNAVAILABLE : IDENTITY_LOST;
+    if (!denied)
+        conn_break(c, error->message);
+}
+
 static void on_error(struct conn *c, struct step *s, const PGresult *res)
 {
     struct db_job *j = s->job;
@@ -221,8 +231,7 @@ static void on_error(struct conn *c, struct step *s, const PGresult *res)
     db_error_of_result(&error, res);
     note_death(c, j, &error);
     if (s->kind == STEP_IDENTITY) {
-        c->identity =
-            IDENTITY_UNAVAILABLE; /* the login may not read it: its commits are not marked */
+        on_no_identity(c, &error);
         return;
     }
     if (!j) {

@@ -137,6 +137,20 @@ static void retry_later(struct db_pool *p, uint64_t most_us)
     loop_timer_set(&p->retry, wait);
 }
 
+/* Later again; with no other connection, the database is away. */
+static void not_connected(struct db_pool *p, const struct db_error *why)
+{
+    bool refusal = pool_is_refusal(why);
+    retry_later(p, refusal ? POOL_BACKOFF_REFUSED_US : POOL_BACKOFF_AWAY_US);
+    if (up_count(p) > 0 || p->n_connecting > 0)
+        return;
+    if (p->state != POOL_DOWN)
+        log_error("database %s is away: %s", shown(p), why->message);
+    p->state = POOL_DOWN;
+    db_failure_copy(&p->failure, why);
+    pool_fail_waiting(p, why, refusal);
+}
+
 static void on_conn_failed(void *owner, struct conn *c, const struct db_error *why)
 {
     struct db_pool *p = owner;
@@ -154,15 +168,7 @@ static void on_conn_failed(void *owner, struct conn *c, const struct db_error *w
         pools_login_idle(p);
         pool_end(p, &kept.error);
     } else {
-        retry_later(p,
-                    pool_is_refusal(&kept.error) ? POOL_BACKOFF_REFUSED_US : POOL_BACKOFF_AWAY_US);
-        if (up_count(p) == 0 && p->n_connecting == 0) {
-            if (p->state != POOL_DOWN)
-                log_error("database %s is away: %s", shown(p), kept.error.message);
-            p->state = POOL_DOWN;
-            db_failure_copy(&p->failure, &kept.error);
-            pool_fail_waiting(p, &kept.error, pool_is_refusal(&kept.error));
-        }
+        not_connected(p, &kept.error);
     }
     db_failure_fini(&kept);
 }
@@ -204,11 +210,14 @@ static void on_conn_lost(void *owner, struct conn *c, const struct db_error *why
     struct db_failure kept = {0};
     db_failure_copy(&kept, why);
     log_info("a connection to database %s was lost: %s", shown(p), kept.error.message);
+    bool in_vain = c->identity == IDENTITY_LOST;
     detach_jobs(c, &kept.error);
     conn_close(c);
     pool_probe_idle(p);
-    if (p->state == POOL_UP && p->n_conns == 0 && !p->pools->draining &&
-        (!p->env.client_login || p->waiting.n))
+    if (in_vain && p->state == POOL_UP)
+        not_connected(p, &kept.error);
+    else if (p->state == POOL_UP && p->n_conns == 0 && !p->pools->draining &&
+             (!p->env.client_login || p->waiting.n))
         pool_open_one(p); /* is it back already? If not, the pool is down in a moment */
     db_failure_fini(&kept);
 }

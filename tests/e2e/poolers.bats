@@ -144,3 +144,24 @@ spoilt() { # SERVER ACTION...
     cluster_restart
     poll_until 25 ready 200
 }
+
+# The session with the pooler is there, PostgreSQL is not: its identity cannot be read, and no write follows unmarked.
+@test "with commit-lookup, a write that meets a pooler without PostgreSQL is not sent" {
+    [ -n "$(PATH=$PATH:/usr/sbin command -v pgbouncer)" ] || skip "pgbouncer is not installed"
+    local port form
+    port=$(free_port) && bouncer "$port" "$CLUSTER_PORT"
+    start looked "$port" --db-prepared-statements false --commit-lookup all --db-pool-acquisition-timeout 1s
+    write single before
+    [ "$status" = 200 ]
+    cluster_halt
+    for form in single batch rest rpc single batch rest rpc; do
+        write "$form" while
+        [ "$status" = 503 ] || [ "$status" = 504 ] || fail "$form: $status $body"
+    done
+    ADMIN=1 req GET /metrics
+    [ "$(awk '/^pghttpd_db_pool_connects_total/ {n += $2} END {print n}' <<<"$body")" -lt 100 ] || fail "$(grep pghttpd_db_pool_connects_total <<<"$body")"
+    cluster_restart
+    back() { write single after && [ "$status" = 200 ]; }
+    poll_until 10 back
+    server_stop
+}
