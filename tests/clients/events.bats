@@ -6,8 +6,9 @@ load ../lib/e2e
 SECRET=a-secret-of-at-least-thirty-two-characters
 
 setup_file() {
-    e2e_start --listen-access open --notify-access open
-    SERVER_NAME=jwt server_start --listen-access jwt --jwt-secret "$SECRET" --listen-query-token true
+    # the page is of another origin
+    e2e_start --listen-access open --notify-access open --server-cors-allowed-origins '*'
+    SERVER_NAME=jwt server_start --listen-access jwt --jwt-secret "$SECRET" --listen-query-token true --server-cors-allowed-origins '*'
     JWT_URL=$SERVER_URL
     export JWT_URL
     server_use main
