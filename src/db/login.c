@@ -249,7 +249,7 @@ struct db_pool *db_pools_login(struct db_pools *pools, const struct conf_databas
         p->env.password = xstrndup(l->password);
         p->env.database = l->database.n ? xstrndup(l->database) : db_name_of(db->db_uri);
         if (l->database.n)
-            p->env.types = pools_types(pools, db->name, p->env.database);
+            p->env.types = pool_types(pools, db->name, p->env.database);
         p->env.options = l->options.n ? xstrndup(l->options) : NULL;
         p->env.application_name = l->application_name.n ? xstrndup(l->application_name) : NULL;
     }

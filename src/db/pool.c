@@ -25,15 +25,38 @@ static unsigned up_count(const struct db_pool *p)
     return p->n_conns - p->n_connecting;
 }
 
+/* xorshift64*: for jitter only. */
+static uint64_t jitter(struct db_pools *pools, uint64_t upto)
+{
+    uint64_t x = pools->random;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    pools->random = x;
+    return upto ? (x * 2685821657736338717ull) % upto : 0;
+}
+
+struct db_types *pool_types(struct db_pools *pools, const char *database, const char *name)
+{
+    char *key = xasprintf("%s/%s", database, name);
+    struct db_types *types = strmap_get(pools->types, str_of(key));
+    if (!types) {
+        types = db_types_new();
+        strmap_put(pools->types, str_of(key), types);
+    }
+    free(key);
+    return types;
+}
+
 /* ---- connections are opened ---- */
 
 static const struct conn_ops conn_ops;
 
 static bool open_in_budget(struct db_pool *p)
 {
-    if (!pools_take_connection(p->pools))
+    if (!p->pools->ops->take_connection(p->pools))
         return false;
-    struct conn *c = conn_open(&p->env, &conn_ops, p, pools_jitter(p->pools, UINT64_MAX));
+    struct conn *c = conn_open(&p->env, &conn_ops, p, jitter(p->pools, UINT64_MAX));
     c->next = p->conns;
     c->prev = &p->conns;
     if (c->next)
@@ -47,7 +70,7 @@ static bool open_in_budget(struct db_pool *p)
 
 bool pool_open_one(struct db_pool *p)
 {
-    return pools_login_room(p) && open_in_budget(p);
+    return p->pools->ops->login_room(p) && open_in_budget(p);
 }
 
 static void close_idle(struct db_pool *p);
@@ -56,7 +79,7 @@ void pool_drain(struct db_pool *p)
 {
     if (p->waiting.n == 0 && p->looking.n == 0)
         close_idle(p);
-    pools_check_drained(p->pools);
+    p->pools->ops->check_drained(p->pools);
 }
 
 static void on_pump(void *arg)
@@ -105,7 +128,7 @@ static void on_conn_up(void *owner, struct conn *c)
     p->checked_us = now_of(p);
     loop_timer_stop(&p->retry);
     pool_pump(p);
-    pools_login_idle(p);
+    p->pools->ops->login_idle(p);
     if (c->retire)
         conn_became_idle(c);
 }
@@ -120,11 +143,11 @@ static void on_conn_gone(void *owner, struct conn *c)
         c->next->prev = c->prev;
     assert(p->n_conns > 0);
     p->n_conns--;
-    pools_give_connection(p->pools);
+    p->pools->ops->give_connection(p->pools);
     if (p->state == POOL_ENDED && p->n_conns == 0)
         free_pool(p);
     if (p->pools->draining)
-        pools_check_drained(p->pools);
+        p->pools->ops->check_drained(p->pools);
 }
 
 static void retry_later(struct db_pool *p, uint64_t most_us)
@@ -132,7 +155,7 @@ static void retry_later(struct db_pool *p, uint64_t most_us)
     uint64_t wait = p->backoff_us ? p->backoff_us * 2 : POOL_BACKOFF_MIN_US;
     p->backoff_us = wait < most_us ? wait : most_us;
     /* Three quarters to five quarters of it, so that many workers do not come at once. */
-    wait = p->backoff_us * 3 / 4 + pools_jitter(p->pools, p->backoff_us / 2);
+    wait = p->backoff_us * 3 / 4 + jitter(p->pools, p->backoff_us / 2);
     p->retry_us = now_of(p) + wait;
     loop_timer_set(&p->retry, wait);
 }
@@ -164,8 +187,8 @@ static void on_conn_failed(void *owner, struct conn *c, const struct db_error *w
         ; /* nobody waits */
     } else if (p->env.client_login && (!p->proven || credentials)) {
         if (credentials)
-            login_failed(p, &kept.error);
-        pools_login_idle(p);
+            p->pools->ops->login_failed(p, &kept.error);
+        p->pools->ops->login_idle(p);
         pool_end(p, &kept.error);
     } else {
         not_connected(p, &kept.error);
@@ -241,7 +264,7 @@ static void on_room(void *owner)
     if (p->waiting.n || p->pools->draining)
         pool_pump_later(p);
     else
-        pools_login_idle(p);
+        p->pools->ops->login_idle(p);
 }
 
 static const struct conn_ops conn_ops = {.up = on_conn_up,
@@ -277,9 +300,9 @@ struct db_pool *pool_new(struct db_pools *pools, const struct conf_database *db,
                                .conf = pools->conf,
                                .uri = xstrdup(db->db_uri ? db->db_uri : ""),
                                .prepared = db->db_prepared_statements,
-                               .types = pools_types(pools, db->name, ""),
+                               .types = pool_types(pools, db->name, ""),
                                .costs = pace_new(),
-                               .schema = pools_schema(pools),
+                               .schema = pools->schema,
                                .stats = &p->stats};
     p->used_us = p->checked_us = loop_now_us(pools->loop);
     p->pump_task = LOOP_TASK(on_pump, p);

@@ -48,7 +48,21 @@ struct db_pool {
     struct db_pool_stats stats;
 };
 
+/* What a pool asks of the set it belongs to: what only the set can know. */
+struct pools_ops {
+    bool (*take_connection)(struct db_pools *); /* false: db-connections-max leaves no room */
+    void (*give_connection)(struct db_pools *);
+    bool (*login_room)(struct db_pool *); /* may this login have one more (db-pool)? */
+    void (*login_idle)(
+        struct db_pool *); /* it needs less now: siblings that wait have their turn */
+    void (*login_failed)(struct db_pool *, const struct db_error *);
+    void (*watch_deadline)(struct db_pools *, uint64_t deadline_us);
+    void (*check_drained)(struct db_pools *);
+};
+
 struct db_pools {
+    const struct pools_ops *ops;
+    _Atomic unsigned *schema; /* struct conn_env */
     struct loop *loop;
     struct conf *conf;
     struct db_budget *budget;
@@ -102,22 +116,10 @@ void pool_close_all(struct db_pool *, const char *why);   /* of an ended pool */
 void pool_refresh(struct db_pool *); /* new connections take the place of those there are */
 void pool_maintain(struct db_pool *, uint64_t now_us);
 void pool_resize(struct db_pool *, const struct conf_database *);
+/* The types of a database, shared by all its logins; made at first use. */
+struct db_types *pool_types(struct db_pools *, const char *database, const char *name);
 /* An idle connection that nothing is under way on; NULL: there is none. */
 struct conn *pool_quiet_conn(const struct db_pool *);
-
-/* pools.c */
-/* A login may have a pool for each `options` it names; together they have db-pool connections.
- * True: there is room for one more, perhaps made by closing an idle one of a sibling. */
-bool pools_login_room(struct db_pool *);
-void pools_login_idle(struct db_pool *); /* it needs less now: siblings that wait have their turn */
-bool pools_take_connection(struct db_pools *);
-void pools_give_connection(struct db_pools *);
-void pools_watch_deadline(struct db_pools *, uint64_t deadline_us);
-void pools_check_drained(struct db_pools *);
-struct db_types *pools_types(struct db_pools *, const char *database, const char *name);
-/* Counts changes that prepared statements may be stale after; all workers have it in common. */
-_Atomic unsigned *pools_schema(struct db_pools *);
-uint64_t pools_jitter(struct db_pools *, uint64_t upto);
 
 /* login.c */
 struct login_guard *login_guard_new(void);

@@ -131,10 +131,10 @@ static void submit(struct db_job *j)
         job_list_push(&p->waiting, j);
         grow(p);
         if (j->queue_deadline_us)
-            pools_watch_deadline(p->pools, j->queue_deadline_us);
+            p->pools->ops->watch_deadline(p->pools, j->queue_deadline_us);
     }
     if (j->deadline_us)
-        pools_watch_deadline(p->pools, j->deadline_us);
+        p->pools->ops->watch_deadline(p->pools, j->deadline_us);
 }
 
 /* The cost is that of the last statement: those before it are settings of our own. Clients may
@@ -259,7 +259,7 @@ struct db_job *pool_submit_first(struct db_pool *p, const struct db_job_spec *sp
         return j;
     }
     job_list_push_front(&p->waiting, j);
-    pools_watch_deadline(p->pools, j->deadline_us);
+    p->pools->ops->watch_deadline(p->pools, j->deadline_us);
     pool_pump_later(p);
     return j;
 }

@@ -29,11 +29,6 @@ void db_budget_free(struct db_budget *b)
     free(b);
 }
 
-_Atomic unsigned *pools_schema(struct db_pools *pools)
-{
-    return &pools->budget->schema;
-}
-
 /* ---- the budget ---- */
 
 static bool budget_take(struct db_budget *b)
@@ -72,12 +67,12 @@ static bool make_room(struct db_pools *pools, const struct db_pool *login)
     return true;
 }
 
-bool pools_take_connection(struct db_pools *pools)
+static bool pools_take_connection(struct db_pools *pools)
 {
     return budget_take(pools->budget) || (make_room(pools, NULL) && budget_take(pools->budget));
 }
 
-bool pools_login_room(struct db_pool *p)
+static bool pools_login_room(struct db_pool *p)
 {
     struct db_pools *pools = p->pools;
     unsigned n = 0;
@@ -95,7 +90,7 @@ bool pools_login_room(struct db_pool *p)
     return false;
 }
 
-void pools_login_idle(struct db_pool *p)
+static void pools_login_idle(struct db_pool *p)
 {
     struct db_pools *pools = p->pools;
     if (!pools->login_full || !p->env.client_login)
@@ -106,7 +101,7 @@ void pools_login_idle(struct db_pool *p)
             pool_pump_later(other);
 }
 
-void pools_give_connection(struct db_pools *pools)
+static void pools_give_connection(struct db_pools *pools)
 {
     unsigned before = atomic_fetch_sub(&pools->budget->used, 1);
     assert(before > 0);
@@ -115,28 +110,8 @@ void pools_give_connection(struct db_pools *pools)
             pool_pump_later(p);
 }
 
-/* xorshift64*: for jitter only. */
-uint64_t pools_jitter(struct db_pools *pools, uint64_t upto)
-{
-    uint64_t x = pools->random;
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    pools->random = x;
-    return upto ? (x * 2685821657736338717ull) % upto : 0;
-}
-
-struct db_types *pools_types(struct db_pools *pools, const char *database, const char *name)
-{
-    char *key = xasprintf("%s/%s", database, name);
-    struct db_types *types = strmap_get(pools->types, str_of(key));
-    if (!types) {
-        types = db_types_new();
-        strmap_put(pools->types, str_of(key), types);
-    }
-    free(key);
-    return types;
-}
+static void pools_watch_deadline(struct db_pools *pools, uint64_t deadline_us);
+static void pools_check_drained(struct db_pools *pools);
 
 /* ---- deadlines: one timer for all jobs, at the earliest of them ---- */
 
@@ -153,7 +128,7 @@ static void on_deadline(void *arg)
         pools_watch_deadline(pools, next);
 }
 
-void pools_watch_deadline(struct db_pools *pools, uint64_t deadline_us)
+static void pools_watch_deadline(struct db_pools *pools, uint64_t deadline_us)
 {
     uint64_t now;
     if (pools->next_deadline_us && pools->next_deadline_us <= deadline_us)
@@ -185,6 +160,14 @@ static void on_drained(void *arg)
         fn(pools->drained_arg);
 }
 
+static const struct pools_ops pools_ops = {.take_connection = pools_take_connection,
+                                           .give_connection = pools_give_connection,
+                                           .login_room = pools_login_room,
+                                           .login_idle = pools_login_idle,
+                                           .login_failed = login_failed,
+                                           .watch_deadline = pools_watch_deadline,
+                                           .check_drained = pools_check_drained};
+
 struct db_pools *db_pools_new(struct loop *loop, struct conf *conf, struct db_budget *budget)
 {
     struct db_pools *pools = xcalloc(1, sizeof *pools);
@@ -194,6 +177,8 @@ struct db_pools *db_pools_new(struct loop *loop, struct conf *conf, struct db_bu
     pools->loop = loop;
     pools->conf = conf_ref(conf);
     pools->budget = budget;
+    pools->schema = &budget->schema;
+    pools->ops = &pools_ops;
     pools->by_key = strmap_new();
     pools->types = strmap_new();
     pools->jobs.loop = loop;
@@ -242,13 +227,13 @@ void db_pools_reconfigure(struct db_pools *pools, struct conf *conf)
 
 void db_pools_refresh(struct db_pools *pools, const char *database)
 {
-    atomic_fetch_add(pools_schema(pools), 1); /* logins keep their connections */
+    atomic_fetch_add(pools->schema, 1); /* logins keep their connections */
     for (struct db_pool *p = pools->first; p && !pools->draining; p = p->next)
         if (!p->env.client_login && strcmp(p->database_name, database) == 0)
             pool_refresh(p);
 }
 
-void pools_check_drained(struct db_pools *pools)
+static void pools_check_drained(struct db_pools *pools)
 {
     for (struct db_pool *p = pools->first; p; p = p->next)
         if (p->n_conns || p->waiting.n || p->looking.n)
