@@ -231,7 +231,8 @@ void log_raw(struct str line)
     buf_fini(&out);
 }
 
-static void log_va(enum log_level level, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void log_va(enum log_level level, const char *fmt,
+                                                         va_list args)
 {
     struct buf line;
     char text[LOG_VALUE_MAX + 1];
